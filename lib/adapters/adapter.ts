@@ -165,8 +165,19 @@ export interface PresenceSnapshot {
   readonly list?: readonly PresentUser[]
 }
 
+/** How a user is shown since `update`. */
+export interface ShownUser extends PresentUser {
+  /** Sequence of the change by which the user is shown so. */
+  readonly changed: number
+}
+
 /** One connection of a user in a room. */
 export interface PresenceEntry extends PresentUser {
+  /**
+   * Sequence of the change from which its data is; absent: it is what the entry joined with. Of two entries of a user
+   * the higher one has the newer data, whichever is renewed first.
+   */
+  readonly changed?: number | undefined
   /** The connection's id. */
   readonly connection: string
   /**
@@ -184,8 +195,11 @@ export interface PresenceStore {
   /**
    * Adds or renews an entry, which ends `lease` ms after the node that holds it has gone. When it is the first of its
    * user, the change is announced to all nodes that subscribed the room, this one included, with the next sequence.
+   *
+   * @returns how the user is shown, where that was changed by `update` and is not what the entry says: the node keeps
+   *   it with the entry, for the time when the store has lost it. A store that loses nothing need not say it.
    */
-  join (room: string, entry: PresenceEntry, lease: number): Awaitable<void>
+  join (room: string, entry: PresenceEntry, lease: number): Awaitable<ShownUser | undefined | void>
   /**
    * Lets the entry of this node run out `grace` ms from now, not one that another node has joined under the same names
    * since, nor this node with a higher `fence`; its user's leave is announced by a sweep after the last entry has run
@@ -206,7 +220,8 @@ export interface PresenceStore {
   renewal? (lease: number): number
   /**
    * Prolongs the leases of connections that live on this node, or makes them anew where they are lost. An entry that
-   * another node has joined since under the same names is that node's: this one may not have heard that it moved.
+   * another node has joined since under the same names is that node's: this one may not have heard that it moved. Data
+   * with a higher `changed` than what is shown of the user is shown from then on, which is announced as by `update`.
    */
   renew? (
     entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>,
@@ -772,6 +787,11 @@ export interface AdapterHost {
   ): void
   /** A change of who is in a subscribed room, in the order of its sequence. */
   presence (room: string, change: PresenceChange): void
+  /**
+   * The `latest` values of a subscribed room as this node shows them, and the removals of some, each with its `age`:
+   * what an adapter puts back where its broker has lost it.
+   */
+  values (room: string): Iterable<Packet>
   /** A message of another node. @param from id of the sending node; messages of this node do not come back */
   control (message: ControlMessage, from: string): void
   /**
@@ -833,7 +853,16 @@ export interface Adapter {
    * to `since` yet, the answer waits for them, some seconds at most: who asks would be shown older values than before.
    */
   history? (room: string, query: HistoryQuery, settings: RoomSettings): Awaitable<HistoryPage>
-  /** Current value of each `latest` key, or its removal, oldest set first. Absent: live only. */
+  /**
+   * Current value of each `latest` key, or its removal, oldest set first. Absent: live only.
+   *
+   * A broker may lose values, or come back with older ones. Within seconds all nodes then agree again on one value of
+   * each key, under one rule for all adapters. What is set after the loss wins over everything from before it, whatever
+   * their versions or any clock says: so it gets, or is given again with, a version above all that any node has shown.
+   * What was set before and is shown by a node (`host.values`), removals among it, is put back where the broker has
+   * nothing, or something older. Nodes without members in the room know nothing of it. The broker decides each put back
+   * by comparing, in one step, and gives what came of it to `host.event` of all subscribed nodes.
+   */
   latest? (room: string, settings: RoomSettings): Awaitable<readonly Packet[]>
   /**
    * Forgets the events and the texts of a room, on all nodes. The clear has a place among the events: it takes an

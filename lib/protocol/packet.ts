@@ -33,6 +33,8 @@ export interface EventHead {
   readonly key?: string | undefined
   /** Order among the `latest` values of a room. */
   readonly version?: number | undefined
+  /** The version that it had before a broker lost it, of a `latest` value that was put back. */
+  readonly former?: number | undefined
   /** The user with whose presence in the room the value ends; absent where it does not end so. */
   readonly user?: string | undefined
   /** It takes the value of its key away: `type` and `key` say which, and members are sent the frame `removed`. */

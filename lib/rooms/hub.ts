@@ -1,5 +1,5 @@
 import type {
-  Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceSnapshot, PresentUser, Publication, Published
+  Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceSnapshot, Publication, Published
 } from '../adapters/adapter.js'
 import { BROADCAST, DELIVER } from '../diagnostics/channels.js'
 import { TRACING } from '../diagnostics/tracer.js'
@@ -185,7 +185,7 @@ export class Hub {
   async restore (): Promise<void> { await this.#presence?.restore() }
 
   /** The part of the adapter's host that concerns rooms; the node adds the rest. */
-  get host (): Pick<AdapterHost, 'event' | 'gap' | 'presence'> {
+  get host (): Pick<AdapterHost, 'event' | 'gap' | 'presence' | 'values'> {
     return {
       event: (name, packet) => {
         const audience = packet.event?.ack === undefined ? undefined : this.#options.onOffered?.(packet.event)
@@ -202,14 +202,15 @@ export class Hub {
       presence: (name, change) => {
         const room = this.#rooms.get(name)
         if (room === undefined) return
-        if (change.changed !== undefined) this.#changed(room, change.changed)
+        this.#presence?.changed(room.members, change)
         room.presence(change)
         if (room.declaration.settings.owned !== true || change.left.length === 0) return
         const left = (): void => { this.#owned.left(room, change.left.map(({ userId }) => userId)) }
         // What a room shows that is being opened may have been chosen before they left.
         if (room.isOpened) left()
         else room.ready?.then(left, () => {})
-      }
+      },
+      values: (name) => this.#rooms.get(name)?.values.aged ?? []
     }
   }
 
@@ -406,17 +407,6 @@ export class Hub {
    */
   update (name: string, userId: string, data: unknown): Awaitable<boolean> {
     return this.#adapter.presence?.update?.(name, { userId, data }) ?? false
-  }
-
-  /** Keeps the entries here as they are shown, because an adapter that has lost them is given them again. */
-  #changed (room: Room, changed: readonly PresentUser[]): void {
-    const data = new Map(changed.map((user) => [user.userId, user.data]))
-    for (const membership of room.members) {
-      const { entry } = membership
-      if (entry === undefined || !data.has(entry.userId)) continue
-      membership.entry = { ...entry, data: data.get(entry.userId) }
-      this.#presence?.replace(room.name, membership.entry)
-    }
   }
 
   #hold (name: string, found: ResolvedRoom): Room {

@@ -129,7 +129,7 @@ export class Joining {
         if (this.#presence === undefined) return
         entry = this.#presence.fenced(present);
         ({ changes, stop } = room.listen())
-        await this.#presence.join(room.name, entry)
+        entry = await this.#presence.join(room.name, entry)
         if (request.former !== undefined) this.#presence.succeed(room.name, entry, request.former)
         const taken = this.#adapter.presence!.snapshot(room.name, this.#presenceList)
         snapshot = taken instanceof Promise ? await taken : taken
@@ -148,6 +148,7 @@ export class Joining {
         }
         const { membership, data } = room.add(member, plan)
         membership.entry = entry
+        for (const change of changes) this.#presence?.changed([membership], change)
         this.#onEntered(room)
         const { members, ...rest } = data
         return {

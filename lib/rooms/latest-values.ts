@@ -23,6 +23,9 @@ export class LatestValues {
   /** The packets, those of removals first. */
   get packets (): Iterable<Packet> { return this.#values?.packets(performance.now()) ?? [] }
 
+  /** The same, each with the time for which it has been kept. */
+  get aged (): Iterable<Packet> { return this.#values?.aged(performance.now()) ?? [] }
+
   /** The newest version that was set. */
   get newest (): number { return this.#values?.newest ?? 0 }
 

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
+import type { PresenceChange, PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
 import { Lately } from '../structures/lately.js'
 import { OrderedMap } from '../structures/ordered-map.js'
@@ -34,6 +34,8 @@ const AT_ONCE = 500
  */
 const HANDED_OVER = 10_000
 
+/** A member whose entry is kept here. */
+interface Present { readonly name: string, entry: PresenceEntry | undefined }
 interface Placed { readonly room: string, readonly entry: PresenceEntry }
 interface Ending extends Placed { readonly endsAt: number }
 
@@ -149,13 +151,18 @@ export class PresenceKeeper {
   /** Makes an entry that is told from all others under the same names, for the time when it ends. */
   fenced (entry: PresenceEntry): PresenceEntry { return { ...entry, fence: ++this.#fence } }
 
-  async join (room: string, given: PresenceEntry): Promise<void> {
+  /** @returns the entry as it is kept: with the data by which its user is shown, where that was changed */
+  async join (room: string, given: PresenceEntry): Promise<PresenceEntry> {
     const entry = given.fence === undefined ? this.fenced(given) : given
     this.#entries.set(nameOf(room, entry), { room, entry })
     this.#owed.delete(nameOf(room, entry))
     this.#ended.forget(nameOf(room, entry))
     const joined = this.#store.join(room, entry, this.#options.lease)
-    if (joined instanceof Promise) await joined
+    const shown = joined instanceof Promise ? await joined : joined
+    if (typeof shown !== 'object') return entry
+    const kept = { ...entry, ...shown }
+    this.replace(room, kept)
+    return kept
   }
 
   /**
@@ -199,6 +206,18 @@ export class PresenceKeeper {
     const fence = this.#entries.get(name)?.entry.fence
     if (fence !== undefined && fence === (entry.fence ?? fence)) {
       this.#entries.set(name, { room, entry: { ...entry, fence } })
+    }
+  }
+
+  /** Keeps the entries of members as they are shown, because a store that has lost them is given them again. */
+  changed (members: Iterable<Present>, { sequence, changed }: PresenceChange): void {
+    if (changed === undefined) return
+    const shown = new Map(changed.map((user) => [user.userId, user.data]))
+    for (const member of members) {
+      const { name, entry } = member
+      if (entry === undefined || !shown.has(entry.userId) || sequence <= (entry.changed ?? 0)) continue
+      member.entry = { ...entry, data: shown.get(entry.userId), changed: sequence }
+      this.replace(name, member.entry)
     }
   }
 

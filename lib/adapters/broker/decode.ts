@@ -54,6 +54,9 @@ export interface Head {
   readonly u?: string
   /** The trace context of what has published it. */
   readonly p?: string
+  /** Of a value that was put back: the version that it had, and its age by then in milliseconds. */
+  readonly b?: number
+  readonly g?: number
 }
 
 function isText (value: unknown): value is string { return typeof value === 'string' && value.length <= MAX_TEXT }
@@ -88,7 +91,7 @@ export function decodeHead (text: string): Head { return checkHead(parseJson(tex
 /** @throws Undecodable */
 export function checkHead (head: unknown): Head {
   if (!isFields(head) || !isKnown(head.w, head.r === undefined ? VERSION : REMOVAL)) throw new Undecodable('the head of an event')
-  const { t, s, d, k, x, o, a, r, u, p } = head
+  const { t, s, d, k, x, o, a, r, u, p, b, g } = head
   if (typeof t !== 'string' || !TYPE.test(t) || RESERVED_TYPES.has(t) || !isOffset(s)) {
     throw new Undecodable('the type or time of an event')
   }
@@ -110,7 +113,8 @@ export function checkHead (head: unknown): Head {
     ...(r === true ? { r } : {}),
     ...(u === undefined ? {} : { u }),
     // A wrong trace is no reason to lose an event.
-    ...(isTraceparent(p) ? { p } : {})
+    ...(isTraceparent(p) ? { p } : {}),
+    ...(isOffset(b) && isOffset(g) ? { b: checkVersion(b), g } : {})
   }
 }
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Except } from '../../protocol/except.js'
-import { encodeEvent, type Packet } from '../../protocol/packet.js'
+import { encodeEvent, type EventHead, type Packet } from '../../protocol/packet.js'
 import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
 import type { Publication } from '../adapter.js'
 import { checkData, checkPosition, checkVersion, decodeHead, REMOVAL, type Head } from './decode.js'
@@ -21,10 +21,18 @@ export type Beside = Pick<
  *
  * @param origin names this publication: the publishing adapter and a number. Where the publisher gave it an idempotency
  *   key, a hash of that follows in the same line, by which a repeated publication is recognised.
+ * @param lost of a value that a broker has lost and that is put back: its version and its age
  */
-export function encodePayload (origin: string, publication: Publication): string {
+export function encodePayload (
+  origin: string,
+  publication: Publication,
+  lost?: Pick<EventHead, 'version' | 'age'>
+): string {
   const { data, idempotencyKey, removes } = publication
-  const head = headOf(publication, removes !== undefined)
+  const head = {
+    ...headOf(publication, removes !== undefined),
+    ...(lost?.version === undefined ? {} : { b: lost.version, g: Math.round(lost.age ?? 0) })
+  }
   const identity = idempotencyKey === undefined ? '' : ` ${hash('sha1', idempotencyKey, 'base64url').slice(0, 16)}`
   return `${origin}${identity}\n${JSON.stringify(head)}\n${data}`
 }
@@ -111,12 +119,15 @@ export function decodePayload (
 ): Packet {
   const first = payload.indexOf('\n')
   const second = payload.indexOf('\n', first + 1)
-  const beside = besideOf(decodeHead(payload.slice(first + 1, second)))
+  const head = decodeHead(payload.slice(first + 1, second))
+  const beside = besideOf(head)
   const data = payload.slice(second + 1)
   checkData(data)
   if (at.position !== undefined) checkPosition(at.position.epoch, at.position.offset)
   if (at.version !== undefined) checkVersion(at.version)
-  return encodeEvent({ ...beside, room, ...at }, data)
+  const { b: former, g: before = 0 } = head
+  const back = former === undefined ? {} : { former, age: (at.age ?? 0) + before }
+  return encodeEvent({ ...beside, room, ...at, ...back }, data)
 }
 
 /**

@@ -12,7 +12,8 @@ const VERSION = 1
 /** Versions are small. In a map of times the name `v` may also be that of a connection. */
 const MAX_VERSION = 1_000
 
-export interface StoredUser { data?: unknown, readonly connections: Map<string, number> }
+/** `changed` is the sequence of the change from which the data is, if it is from one. */
+export interface StoredUser { data?: unknown, changed?: number | undefined, readonly connections: Map<string, number> }
 export interface StoredNamed { readonly userId: string, readonly data?: unknown }
 export interface StoredChange {
   readonly sequence: number
@@ -88,8 +89,12 @@ export function decodePresence (text: string): StoredPresence | undefined {
   for (const [userId, user] of Object.entries(value.users)) {
     const connections = isFields(user) ? timesOf(user.connections) : undefined
     if (connections === undefined) return undefined
-    const { data } = user as Fields
-    users.set(userId, data === undefined ? { connections } : { data, connections })
+    const { data, changed } = user as Fields
+    users.set(userId, {
+      ...(data === undefined ? {} : { data }),
+      ...(Number.isSafeInteger(changed) ? { changed: changed as number } : {}),
+      connections
+    })
   }
   return {
     sequence: value.sequence as number,
@@ -116,9 +121,9 @@ export function decodeChange (value: unknown): StoredChange | undefined {
 }
 
 export function encodePresence ({ sequence, users, recent }: StoredPresence): string {
-  const named = [...users].map(([userId, { data, connections }]) => [
+  const named = [...users].map(([userId, { data, changed, connections }]) => [
     userId,
-    { data, connections: Object.fromEntries(connections) }
+    { data, changed, connections: Object.fromEntries(connections) }
   ] as const)
   return JSON.stringify({ sequence, users: Object.fromEntries(named), ...(recent.length === 0 ? {} : { recent }) })
 }

@@ -109,6 +109,7 @@ export class Space {
       presence: (room, change) => { this.#presence(room, change) },
       // A memory loses nothing: its rooms are cleared.
       gap: (room, { epoch, to }) => { this.#cleared(room, { epoch, offset: to }) },
+      values: () => [],
       control: () => {},
       state: () => {},
       missed: () => {}

@@ -2,7 +2,9 @@ import type {
   Adapter, AdapterHost, ControlMessage, PresenceChange, Publication, RoomSettings
 } from '../adapter.js'
 import type { Packet } from '../../protocol/packet.js'
+import { Latest } from '../../retention/latest.js'
 import type { Scope } from './suite.js'
+import { DAY } from '../../retention/bounds.js'
 import { until } from './until.js'
 
 export const reliable: RoomSettings = { history: { size: 100, ttl: 300_000 }, latest: true, definition: 'chat/:id' }
@@ -38,6 +40,8 @@ export class FakeHost implements AdapterHost {
   readonly notes: string[] = []
   readonly order: string[] = []
   members = 1
+  /** The values of each room, as a room keeps them. */
+  readonly #latest = new Map<string, Latest>()
 
   constructor (nodeId: string, remembered?: AdapterHost['remembered']) {
     this.nodeId = nodeId
@@ -51,8 +55,28 @@ export class FakeHost implements AdapterHost {
 
   event (room: string, packet: Packet): number {
     push(this.events, room, packet)
+    if (packet.event?.delivery === 'latest') this.#set(room, packet)
     if (packet.position !== undefined) this.order.push(`${packet.position.epoch} ${packet.position.offset}`)
     return this.members
+  }
+
+  #set (room: string, packet: Packet): void {
+    const latest = this.#latest.get(room) ?? new Latest(DAY)
+    this.#latest.set(room, latest)
+    latest.set(packet, performance.now())
+  }
+
+  /** What the adapter is told that members are shown, where a test says something else than what they are. */
+  stale: ReadonlyMap<string, readonly Packet[]> | undefined
+
+  values (room: string): Iterable<Packet> { return this.stale?.get(room) ?? this.#values(room) }
+
+  #values (room: string): Iterable<Packet> { return this.#latest.get(room)?.aged(performance.now()) ?? [] }
+
+  /** What members of a room are shown by now: `<key> <text>` of each value, in the order of keys. */
+  shown (room: string): string[] {
+    const values = [...this.#values(room)].filter(({ event }) => event!.isRemoval !== true)
+    return values.map((packet) => `${packet.event!.key} ${textOf(packet)}`).sort()
   }
 
   gap (room: string, gap: Gap): void {

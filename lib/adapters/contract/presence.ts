@@ -120,6 +120,30 @@ export function presenceContract ({ name, pair, t }: Subject): void {
     t.equal(await presence.update('chat/1', before), false, 'has left')
   })
 
+  t.test(`${name}: of two entries of a user the one with newer data counts, whichever is renewed first`, async (t) => {
+    const [a, b] = await pair(t)
+    const [one, other] = [a.adapter.presence, b.adapter.presence]
+    if (one?.update === undefined || one.renew === undefined || other?.renew === undefined) return t.pass('no renewals')
+    await a.adapter.subscribe('chat/1', reliable)
+    const ann = (connection: string, at: number): PresenceEntry => ({ userId: 'ann', connection, data: { at } })
+    await one.join('chat/1', ann('c1', 1), 60_000)
+    await one.update('chat/1', ann('c1', 2))
+    const { sequence } = await until('the change', () => a.host.changes.get('chat/1')?.[1])
+    const shown = await other.join('chat/1', ann('c2', 1), 60_000)
+    t.same(shown, { userId: 'ann', data: { at: 2 }, changed: sequence }, 'how the user is shown')
+    const renewed = async (store: typeof one, entry: PresenceEntry): Promise<unknown> => {
+      await store.renew!([{ room: 'chat/1', entry }], 60_000)
+      return (await one.snapshot('chat/1', 10)).list
+    }
+    t.same(await renewed(other, ann('c2', 1)), [{ userId: 'ann', data: { at: 2 } }], 'older data changes nothing')
+    // The store has lost the last change, which the node of this entry has heard.
+    const newer = { ...ann('c1', 3), changed: sequence + 1_000_000 }
+    t.same(await renewed(one, newer), [{ userId: 'ann', data: { at: 3 } }])
+    t.same(await renewed(other, ann('c2', 1)), [{ userId: 'ann', data: { at: 3 } }])
+    const changes = await until('it is told once', () => a.host.changes.get('chat/1')!.slice(2))
+    t.same(changes.map(({ changed }) => changed), [[{ userId: 'ann', data: { at: 3 } }]])
+  })
+
   t.test(`${name}: each node can ask whether a user is there, from the first entry until the last has run out`, async (t) => {
     const [a, b] = await pair(t)
     const { presence } = a.adapter

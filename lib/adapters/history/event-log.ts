@@ -10,7 +10,8 @@ interface Kind { readonly type: string, readonly delivery: Delivery }
  */
 type Rare = Omit<
   EventHead,
-  'type' | 'room' | 'delivery' | 'timestamp' | 'age' | 'position' | 'traceparent' | 'isQuestion'
+  // Values that were put back are in no history.
+  'type' | 'room' | 'delivery' | 'timestamp' | 'age' | 'position' | 'traceparent' | 'isQuestion' | 'former'
 >
 /** Whoever gives a head one more field has to say here what becomes of it. */
 type AllOfThem = { readonly [K in keyof Required<Rare>]: Rare[K] }

@@ -20,6 +20,7 @@ import { Doubts } from './doubts.js'
 import { Drift } from './drift.js'
 import { NatsLatest } from './latest.js'
 import { NatsLink } from './link.js'
+import { NatsLostValues } from './lost-values.js'
 import { NatsLives } from './lives.js'
 import { beatOf } from './nodes.js'
 import { NatsOnce } from './once.js'
@@ -70,6 +71,7 @@ interface Kept extends KeptParts {
   readonly states: readonly NatsState[]
   readonly presence: NatsPresence
   readonly rereading: NatsRereading
+  readonly lost: NatsLostValues
 }
 
 class NatsAdapter implements Adapter {
@@ -183,6 +185,8 @@ class NatsAdapter implements Adapter {
       deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
     })
     const latest = new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
+    const host = (): AdapterHost => this.#host!
+    const lost = new NatsLostValues({ link, lives, plan: latest.plan, prefix, tag: this.#tag, host })
     this.texts = new NatsTexts({
       link,
       lives,
@@ -203,12 +207,14 @@ class NatsAdapter implements Adapter {
       states: [values, denied, known],
       streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
       latest,
+      lost,
       rereading: new NatsRereading({
         latest,
+        lost,
         texts: this.texts,
         rooms: this.#rooms,
         unread: this.#unread,
-        host: () => this.#host!,
+        host,
         onMissed: () => {
           void this.#controls?.catchUp()
           presence.up().catch(() => {})
@@ -277,6 +283,7 @@ class NatsAdapter implements Adapter {
     })
     await this.#controls.start()
     await kept?.latest.look()
+    await kept?.lost.start()
     this.#clocks?.start()
     await this.#link.flush()
     this.#rooms.start(host)
@@ -425,7 +432,7 @@ class NatsAdapter implements Adapter {
   #valued (followed: Room, message: Msg): void {
     if (this.#rooms.get(followed.room) !== followed) return
     this.#received++
-    const { latest, lives, rereading } = this.#kept!
+    const { latest, lives, lost, rereading } = this.#kept!
     const text = message.string()
     const sequence = Number(message.headers?.get('Nats-Sequence'))
     const [origin, epoch] = splitOrigin(originOf(text))
@@ -437,7 +444,9 @@ class NatsAdapter implements Adapter {
     }
     const { room } = followed
     lives.saw(latest.plan.name, epoch, sequence, origin)
-    this.#publishing!.delivered(origin, this.#host!.event(room, decodePayload(room, text, { version })))
+    const packet = decodePayload(room, text, { version })
+    if (lost.isOutdone(room, packet)) rereading.values(followed)
+    else this.#publishing!.delivered(origin, this.#host!.event(room, packet))
   }
 
   /** Handles a stretch of a text that was written. */

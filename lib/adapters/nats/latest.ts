@@ -126,7 +126,9 @@ export class NatsLatest {
     const { messages, life: { shift } } = await fetchCurrent(this.#options, this.plan, subject)
     const packets = messages.filter(({ time }) => time > oldest).flatMap(({ seq, time, text }) => {
       try {
-        return decodePayload(room, text, { version: shift + seq, age: Math.max(0, now - time) })
+        const packet = decodePayload(room, text, { version: shift + seq, age: Math.max(0, now - time) })
+        // One that was put back is older than its message.
+        return packet.event!.age! < now - oldest ? packet : []
       } catch (error) {
         unread.failed(error, 'latest', text.length)
         return []
@@ -157,11 +159,13 @@ export class NatsLatest {
   /**
    * Values set in any room since the reading before the last one, each with the token of its room: those that a broken
    * link may have kept from this node.
+   *
+   * @param isAll whether all values are wanted, whenever they were set
    */
-  async missed (): Promise<readonly MissedValue[]> {
+  async missed (isAll = false): Promise<readonly MissedValue[]> {
     const { clock, lives, prefix } = this.#options
     const { info, life } = await lives.verify(this.plan)
-    const from = life.epoch === this.#epoch ? this.#seen[0] : 0
+    const from = life.epoch === this.#epoch && !isAll ? this.#seen[0] : 0
     if (info.state.last_seq <= from || info.state.messages === 0) return []
     const { messages, life: { epoch } } = await fetchEvery(this.#options, this.plan, `${prefix}.latest.>`, from + 1)
     // The newest is there, whatever was set: a server that has it not leads no more.

@@ -272,16 +272,14 @@ export class NatsLives {
       const record = this.#decode(text)
       const former = remembered?.life.created === created ? undefined : remembered?.life ?? record
       const now = clock.now()
-      const found = seenBy(
-        { id: link.serverId, at: now },
-        this.#lifeOf(record?.created === created ? record : undefined, known?.life, former, shared, {
-          created,
-          run,
-          last: info.state.last_seq,
-          now
-        }),
-        record
-      )
+      const last = info.state.last_seq
+      const opened = this.#lifeOf(record?.created === created ? record : undefined, known?.life, former, shared, {
+        created,
+        run,
+        last,
+        now
+      })
+      const found = above(seenBy({ id: link.serverId, at: now }, opened, record), remembered, last)
       return found === record ? { result: found } : { value: JSON.stringify(found), result: found }
     })
     const told = info.state.last_seq
@@ -449,6 +447,18 @@ function seenBy (server: Seen, life: Life, record: Life | undefined): Life {
   const used = all.get(server.id)!
   const others = [...all.values()].filter((each) => each !== used).sort((a, b) => b.at - a.at)
   return { ...life, servers: [used, ...others].slice(0, MAX_SERVERS) }
+}
+
+/**
+ * Returns a life whose numbers are above all that this node remembers of another life: the clock of a server that took
+ * the place of another may be behind, and what is newer would count as older.
+ */
+function above (life: Life, remembered: Known | undefined, last: number): Life {
+  if (remembered === undefined || remembered.life.epoch === life.epoch) return life
+  const least = remembered.life.shift + Math.max(remembered.markers.top, remembered.told) + 1
+  if (life.shift >= least) return life
+  const before = [{ epoch: life.epoch, offset: last }, ...life.before].slice(0, MAX_BEFORE)
+  return { ...life, epoch: newEpoch(), before, shift: least }
 }
 
 function keyOfLife (name: string): string { return `life.${name}` }

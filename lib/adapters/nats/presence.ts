@@ -1,6 +1,6 @@
 import { grouped } from '../../structures/grouped.js'
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
-import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser } from '../adapter.js'
+import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser, ShownUser } from '../adapter.js'
 import type { NatsClock } from './clock.js'
 import { keyOf } from '../../protocol/key.js'
 import { drop, endOf, heldName, isHeldElsewhere, isLiving, isTakenSince, nextStamp } from './held.js'
@@ -93,12 +93,14 @@ export class NatsPresence implements PresenceStore {
     if (watched.leftUntil === 0) this.#rooms.delete(room)
   }
 
-  async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
+  async join (room: string, entry: PresenceEntry, lease: number): Promise<ShownUser | undefined> {
     if (!this.#rooms.has(room)) {
       this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0, sweep: 0 })
     }
     this.#stamps.begin(keyOf(room, entry.connection), entry.fence)
-    await this.#join(room, [entry], lease, false)
+    const { users } = await this.#join(room, [entry], lease, false)
+    const { data, changed } = users.get(entry.userId) ?? {}
+    return changed === undefined || isSame(data, entry.data) ? undefined : { ...named(entry.userId, data), changed }
   }
 
   renewal (lease: number): number { return Nodes.renewal(lease) }
@@ -113,29 +115,38 @@ export class NatsPresence implements PresenceStore {
     await Promise.all(steps)
   }
 
-  async #join (room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean): Promise<void> {
+  async #join (
+    room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean
+  ): Promise<StoredPresence> {
     const { clock, nodes } = this.#options
     const mark = nodes.mark(lease)
     if (mark === '') this.#isUnmarked = true
     else this.#leases.add(lease)
     const until = endOf(mark, lease, clock.now())
     let taken = 0
-    await this.#change(!isRenewal, room, (present, joined) => {
-      for (const { userId, connection, data } of entries) {
-        const user = present.users.get(userId) ?? { data, connections: new Map<string, number>() }
+    const after = await this.#change(!isRenewal, room, (present, joined, _left, shown) => {
+      for (const { userId, connection, data, changed } of entries) {
+        const user = present.users.get(userId) ?? { data, changed, connections: new Map<string, number>() }
         const known = this.#stamps.renew(keyOf(room, connection))
         // The connection polls another node by now, of which this node has not heard yet.
         if (isRenewal && isTakenSince(user.connections, connection, nodes.id, known)) continue
         taken = isRenewal && known > 0 ? known : nextStamp(user.connections, connection, clock.now())
         drop(user.connections, connection)
         user.connections.set(heldName(connection, mark, taken), until)
-        if (present.users.has(userId)) continue
-        present.users.set(userId, user)
-        joined.push(named(userId, data))
+        if (!present.users.has(userId)) {
+          present.users.set(userId, user)
+          joined.push(named(userId, data))
+        } else if ((changed ?? 0) > (user.changed ?? 0)) {
+          const isShown = isSame(user.data, data)
+          user.changed = isShown ? changed : present.sequence + 1
+          user.data = data
+          if (!isShown) shown.push(named(userId, data))
+        }
       }
       return true
     })
     if (!isRenewal) for (const { connection } of entries) this.#stamps.set(keyOf(room, connection), taken)
+    return after
   }
 
   async leave (room: string, { userId, connection, fence }: PresenceEntry, grace: number): Promise<void> {
@@ -177,11 +188,12 @@ export class NatsPresence implements PresenceStore {
 
   async update (room: string, { userId, data }: PresentUser): Promise<boolean> {
     let isThere = false
-    await this.#change(true, room, ({ users }, _joined, _left, changed) => {
-      const user = users.get(userId)
+    await this.#change(true, room, (present, _joined, _left, changed) => {
+      const user = present.users.get(userId)
       isThere = user !== undefined
-      if (user === undefined || JSON.stringify(user.data) === JSON.stringify(data)) return false
+      if (user === undefined || isSame(user.data, data)) return false
       user.data = data
+      user.changed = present.sequence + 1
       changed.push(named(userId, data))
       return true
     })
@@ -351,6 +363,8 @@ function firstEnd ({ users }: StoredPresence): number {
   }
   return first
 }
+
+function isSame (one: unknown, other: unknown): boolean { return JSON.stringify(one) === JSON.stringify(other) }
 
 function named (userId: string, data: unknown): Named {
   return data === undefined ? { userId } : { userId, data }

@@ -1,10 +1,12 @@
 import { encodeKept } from '../../protocol/part-frames.js'
-import { inTurns } from '../../structures/slices.js'
+import { inBatches, inTurns } from '../../structures/slices.js'
 import type { AdapterHost } from '../adapter.js'
 import type { Followed } from '../broker/followed-rooms.js'
+import type { Packet } from '../../protocol/packet.js'
 import { decodePayload } from '../broker/payload.js'
 import type { Unread } from '../broker/unread.js'
 import type { NatsLatest } from './latest.js'
+import type { NatsLostValues } from './lost-values.js'
 import type { NatsTexts } from './texts.js'
 import { tokenOf } from './tokens.js'
 
@@ -12,6 +14,7 @@ type Room = Pick<Followed, 'room' | 'settings'>
 
 export interface NatsRereadingOptions {
   readonly latest: NatsLatest
+  readonly lost: Pick<NatsLostValues, 'begins' | 'restore' | 'restored'>
   readonly texts: NatsTexts
   readonly rooms: {
     values (): Iterable<Room>
@@ -26,6 +29,8 @@ export interface NatsRereadingOptions {
 
 /** Rooms whose subjects are made in one turn of the event loop. */
 const TOKENS = 500
+/** Rooms whose values are put back at a time. */
+const AT_ONCE = 50
 
 /**
  * Reads `latest` values and texts again that may have been missed: they have no positions by which a room could see
@@ -90,20 +95,29 @@ export class NatsRereading {
   all (): void { this.#all().catch(() => { this.#isMissing = true }) }
 
   async #all (): Promise<void> {
-    const { latest, rooms, unread, host } = this.#options
+    const { latest, lost, rooms, unread, host } = this.#options
     const byToken = new Map<string, string>()
     await inTurns(rooms.values(), TOKENS, ({ room, settings }) => {
       if (settings.latest) byToken.set(tokenOf(room), room)
     })
-    for (const { token, text, ...at } of await latest.missed()) {
+    const begun = await lost.begins()
+    const found = new Map<string, Packet[]>()
+    if (begun !== undefined) for (const room of byToken.values()) found.set(room, [])
+    for (const { token, text, ...at } of await latest.missed(begun !== undefined)) {
       const room = byToken.get(token)
       if (room === undefined || !rooms.has(room)) continue
       try {
-        host().event(room, decodePayload(room, text, at))
+        const packet = decodePayload(room, text, at)
+        if (begun === undefined) void host().event(room, packet)
+        else found.get(room)!.push(packet)
       } catch (error) {
         unread.failed(error, 'latest', text.length)
       }
     }
+    await inBatches(found, AT_ONCE, async ([room, packets]) => {
+      for (const packet of await lost.restore(room, packets)) if (rooms.has(room)) void host().event(room, packet)
+    })
+    if (begun !== undefined) lost.restored(begun)
     this.#isMissing = false
     for (const followed of rooms.values()) if (followed.settings.append !== undefined) this.texts(followed)
     await latest.look()
@@ -117,8 +131,8 @@ export class NatsRereading {
 
   /** Reads the values of one room. */
   values ({ room, settings }: Room): void {
-    const { latest, rooms, host } = this.#options
-    latest.read(room, settings).then((packets) => {
+    const { latest, lost, rooms, host } = this.#options
+    latest.read(room, settings).then((packets) => lost.restore(room, packets)).then((packets) => {
       for (const packet of packets) if (rooms.has(room)) host().event(room, packet)
     }, () => {
       this.#isMissing = true

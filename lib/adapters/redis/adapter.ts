@@ -21,9 +21,10 @@ import { RedisPresence } from './presence.js'
 import { ShardMarks } from './shard-marks.js'
 import { RedisTexts } from './texts.js'
 import { Publishing } from './publishing.js'
+import { RedisValues, type Valued } from './values.js'
 import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
 import { FORGET, NODE_BEAT } from './scripts/stores.js'
-import { LATEST, POSITIONS } from './scripts/stream.js'
+import { POSITIONS } from './scripts/stream.js'
 import { Repeats } from '../broker/repeats.js'
 import { decodePayload, originOf } from '../broker/payload.js'
 import { newEpoch } from '../history/stream.js'
@@ -31,7 +32,6 @@ import { keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
 import { gather, inBatches } from '../../structures/slices.js'
 import { every } from '../../structures/timers.js'
-import { latestTtl } from '../../retention/latest.js'
 import { Unread } from '../broker/unread.js'
 import { clearOf, pageOf } from '../broker/tail.js'
 import { HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
@@ -93,6 +93,8 @@ const DEFAULTS = {
 /** Rooms that are checked together. */
 const BATCH = 100
 
+type Room = Followed & Pick<Valued, 'newest'>
+
 class RedisAdapter implements Adapter {
   readonly name = 'redis'
   readonly removal = true
@@ -106,7 +108,8 @@ class RedisAdapter implements Adapter {
   readonly #keys: Keys
   readonly #link: RedisLink
   readonly #tag = randomBytes(6).toString('base64url')
-  readonly #rooms: FollowedRooms
+  readonly #rooms: FollowedRooms<Pick<Valued, 'newest'>>
+  readonly #values: RedisValues
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #known: KnownStreams
   readonly #reader: StreamReader
@@ -151,7 +154,10 @@ class RedisAdapter implements Adapter {
       onMessage: (channel, message) => { this.#heard(channel, message) },
       onUp: () => { this.#up() },
       onDown: () => { this.#down() },
-      onReplaced: () => { this.#nodes.holdAnew() }
+      onReplaced: () => {
+        this.#check(true)
+        this.#nodes.holdAnew()
+      }
     })
     this.#link = link
     this.#nodes = new Nodes({
@@ -171,7 +177,7 @@ class RedisAdapter implements Adapter {
       },
       read: (room, settings, hole) => this.#reader.readHole(room, settings, hole),
       compare: (due, done) => this.#compare(due, done),
-      isHeld: (room) => this.presence.isHeld(room)
+      isHeld: (room) => this.presence.isHeld(room) || this.#values.newest(room) > 0
     })
     const rooms = this.#rooms
     this.#known = new KnownStreams({
@@ -185,6 +191,15 @@ class RedisAdapter implements Adapter {
       known: this.#known,
       unread: this.#unread,
       isFollowed: (room) => rooms.has(room)
+    })
+    this.#values = new RedisValues({
+      link,
+      keys: this.#keys,
+      tag: this.#tag,
+      unread: this.#unread,
+      followed: (room) => rooms.get(room),
+      seen: (room) => this.#known.seen(room),
+      host: () => this.#host!
     })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
     this.texts = new RedisTexts(link, this.#keys, this.#unread)
@@ -223,6 +238,7 @@ class RedisAdapter implements Adapter {
       },
       timeout,
       seen: (room) => this.#known.seen(room),
+      newest: (room) => this.#values.newest(room),
       onAccepted: (room, position, at) => { this.#known.learn(room, position, at) },
       tail: (room) => this.#rooms.get(room)?.tail,
       isSubscribed: (room) => this.#rooms.has(room)
@@ -250,7 +266,7 @@ class RedisAdapter implements Adapter {
 
   async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {
     const channel = this.#keys.events(room)
-    const followed = this.#rooms.add(room, settings, {})
+    const followed = this.#rooms.add(room, settings, { newest: 0 })
     try {
       await this.#link.subscribe(channel)
       if (followed.tail === undefined) return undefined
@@ -286,19 +302,7 @@ class RedisAdapter implements Adapter {
   }
 
   async latest (room: string, settings: RoomSettings): Promise<readonly Packet[]> {
-    const names = [this.#keys.latest(room), this.#keys.order(room)]
-    const [now, ...values] = await this.#link.script(LATEST, names, []) as string[]
-    const ttl = latestTtl(settings)
-    return values.flatMap((value) => {
-      const end = value.indexOf('\n')
-      const [version, until] = value.slice(0, end).split(' ').map(Number) as [number, number]
-      try {
-        return decodePayload(room, value.slice(end + 1), { version, age: Math.max(0, Number(now) + ttl - until) })
-      } catch (error) {
-        this.#unread.failed(error, 'latest', value.length)
-        return []
-      }
-    })
+    return await this.#values.read(room, settings)
   }
 
   async clear (room: string, settings: RoomSettings): Promise<void> {
@@ -339,6 +343,7 @@ class RedisAdapter implements Adapter {
       args: [this.#isKept(room) ? newEpoch() : '', this.#known.seen(room), this.presence.isHeld(room) ? '1' : '']
     }))
     const found: Array<readonly [string, Position]> = []
+    const lost: string[] = []
     let isLost = false
     for (const [some, reply] of await this.#link.many(
       POSITIONS,
@@ -346,7 +351,8 @@ class RedisAdapter implements Adapter {
       items
     )) {
       for (const [index, { room, args }] of some.entries()) {
-        const [epoch = '', top, at, state] = (reply as string[]).slice(index * 4, index * 4 + 4)
+        const [epoch = '', top, at, state, version] = (reply as string[]).slice(index * 5, index * 5 + 5)
+        if (this.#values.isLost(room, Number(version))) lost.push(room)
         if (state !== '' && this.presence.isHeld(room)) this.presence.look(room, 0)
         isLost ||= state === 'm' && this.presence.isHeld(room)
         if (args[0] === '') continue
@@ -357,6 +363,8 @@ class RedisAdapter implements Adapter {
     }
     // Keys have been removed, so everything that this node holds is taken again.
     if (isLost) this.#nodes.holdAgain()
+    // What fails is found by the next check.
+    inBatches(lost, BATCH, async (room) => { await this.#values.refresh(this.#rooms.get(room), true) }).catch(() => {})
     return found
   }
 
@@ -400,7 +408,9 @@ class RedisAdapter implements Adapter {
       const origin = originOf(rest)
       const publishing = this.#publishing!
       if (publishing.isRepeated(origin)) return
-      const packet = decodePayload(room, rest, message[0] === 'l' ? { version: Number(message.slice(2, end)) } : {})
+      const version = message[0] === 'l' ? Number(message.slice(2, end)) : undefined
+      const packet = decodePayload(room, rest, version === undefined ? {} : { version })
+      if (version !== undefined) this.#values.saw(room, version)
       const isHeard = followed !== undefined || packet.event!.ack !== undefined
       publishing.delivered(origin, isHeard ? this.#host!.event(room, packet) : 0)
     }
@@ -479,7 +489,7 @@ class RedisAdapter implements Adapter {
     this.#refresh().catch(() => { this.#isStale = true })
   }
 
-  async #compare (due: readonly Followed[], done: (followed: Followed) => void): Promise<void> {
+  async #compare (due: readonly Room[], done: (followed: Room) => void): Promise<void> {
     for (let index = 0; index < due.length; index += BATCH) {
       const some = due.slice(index, index + BATCH)
       for (const [room, position] of await this.#positions(some.map(({ room }) => room))) {
@@ -496,9 +506,7 @@ class RedisAdapter implements Adapter {
   async #refresh (): Promise<void> {
     const host = this.#host!
     const valued = await gather(this.#rooms.values(), ({ settings }) => settings.latest)
-    await inBatches(valued, BATCH, async ({ room, settings }) => {
-      for (const packet of await this.latest(room, settings)) if (this.#rooms.has(room)) host.event(room, packet)
-    })
+    await inBatches(valued, BATCH, async (followed) => { await this.#values.refresh(followed) })
     const written = await gather(this.#rooms.values(), ({ settings }) => settings.append !== undefined)
     await inBatches(written, BATCH, async ({ room, settings }) => {
       for (const text of await this.texts.read(room, settings)) {

@@ -1,7 +1,8 @@
 import { keyOf } from '../../protocol/key.js'
+import { isOffset } from '../../protocol/position.js'
 import { grouped } from '../../structures/grouped.js'
 import { OrderedMap } from '../../structures/ordered-map.js'
-import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser } from '../adapter.js'
+import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser, ShownUser } from '../adapter.js'
 import { decodeNamed, decodePresenceChange } from '../broker/decode.js'
 import type { Unread } from '../broker/unread.js'
 import { namesOf, Nodes } from '../broker/nodes.js'
@@ -26,6 +27,8 @@ interface Heard {
 /** When something expires in a room, by `performance.now()`: the next, and the last that is known of. */
 interface Due { readonly next: number, readonly last: number }
 
+/** The number of the change in what is kept of a user. */
+const CHANGED = /,"n":(\d{1,16})\}$/
 /** Entries of one room in one renewal, and rooms that are swept at a time. */
 const BATCH = 200
 /** Rooms in which something expires; beyond them, the oldest are found by the next check of their positions. */
@@ -65,7 +68,7 @@ export class RedisPresence implements PresenceStore {
   readonly #stamps = new Stamps()
   readonly #sequences = new Map<string, Heard>()
   /** Joins under way, by `nameOf`. */
-  readonly #joining = new Map<string, Promise<string>>()
+  readonly #joining = new Map<string, Promise<unknown>>()
 
   constructor (link: RedisLink, keys: Keys, unread: Unread, nodes: Nodes) {
     this.#nodes = nodes
@@ -148,15 +151,16 @@ export class RedisPresence implements PresenceStore {
     return changes
   }
 
-  async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
+  async join (room: string, entry: PresenceEntry, lease: number): Promise<ShownUser | undefined> {
     this.#lease = Math.max(this.#lease, lease)
     const name = nameOf(room, entry)
     if (this.#nodes.mark(lease) !== '') this.#stamps.begin(name, entry.fence)
     const joining = this.#join(room, [entry], lease, false)
     this.#joining.set(name, joining)
     try {
-      const taken = await joining
+      const [taken, shown] = await joining
       if (taken !== '') this.#stamps.set(name, Number(taken))
+      return shown === '' ? undefined : this.#shown(shown)
     } finally {
       if (this.#joining.get(name) === joining) this.#joining.delete(name)
     }
@@ -166,7 +170,7 @@ export class RedisPresence implements PresenceStore {
     entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>,
     lease: number
   ): Promise<void> {
-    const steps: Array<Promise<string>> = []
+    const steps: Array<Promise<unknown>> = []
     for (const [room, list] of grouped(entries, ({ room }) => room)) {
       for (let index = 0; index < list.length; index += BATCH) {
         const some = list.slice(index, index + BATCH).map(({ entry }) => entry)
@@ -177,12 +181,12 @@ export class RedisPresence implements PresenceStore {
   }
 
   /**
-   * @returns when the last of them was taken, by the broker's clock; '' for entries that do not live as long as the
-   *   node
+   * @returns when the last of them was taken, by the broker's clock, '' for entries that do not live as long as the
+   *   node; and what is shown of its user, '' where that is what the entry says
    */
   async #join (
     room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean
-  ): Promise<string> {
+  ): Promise<readonly [taken: string, shown: string]> {
     const held = this.#rooms.get(room) ?? new Set<string>()
     this.#rooms.set(room, held)
     const mark = this.#nodes.mark(lease)
@@ -190,15 +194,15 @@ export class RedisPresence implements PresenceStore {
     else this.#leases.add(lease)
     for (const { connection } of entries) held.add(connection)
     const args = entries.flatMap((entry) => {
-      const { connection, userId, data, fence = '' } = entry
+      const { connection, userId, data, fence = '', changed: n } = entry
       const stamp = isRenewal ? this.#stamps.renew(nameOf(room, entry)) : ''
-      return [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data }), stamp, fence]
+      return [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data, n }), stamp, fence]
     })
-    return String(await this.#link.script(
+    return await this.#link.script(
       PRESENCE_JOIN,
       this.#keys.presence(room),
       [this.#link.run, Math.ceil(lease), mark, ...args]
-    ))
+    ) as [string, string]
   }
 
   async leave (room: string, entry: PresenceEntry, grace: number): Promise<void> {
@@ -267,6 +271,12 @@ export class RedisPresence implements PresenceStore {
       this.#unread.failed(error, 'presence', json.length)
       return []
     }
+  }
+
+  #shown (json: string): ShownUser | undefined {
+    const changed = Number(CHANGED.exec(json)?.[1])
+    const [user] = this.#named(json)
+    return user === undefined || !isOffset(changed) ? undefined : { ...user, changed }
   }
 
   #named (json: string): Named[] {

@@ -36,6 +36,8 @@ export interface PublishingOptions {
   readonly isSubscribed: (room: string) => boolean
   /** What this node has seen of the room's stream, for the broker to compare; '' for nothing. */
   readonly seen: (room: string) => string
+  /** The newest version of a `latest` value that this node has seen of the room; 0 where nothing is known. */
+  readonly newest: (room: string) => number
   /** Called with the position of an event of this node, and the beginning of the epoch by the broker's clock. */
   readonly onAccepted: (room: string, position: Position, at: number) => void
 }
@@ -183,7 +185,7 @@ export class Publishing {
     deadline: Deadline,
     end: number
   ): Promise<unknown[]> {
-    const { link, keys, idempotency, timeout, seen } = this.#options
+    const { link, keys, idempotency, timeout, seen, newest } = this.#options
     const { history } = settings
     const { idempotencyKey, key = '', type, removes } = publication
     const name = idempotencyKey ?? nameOf(own)
@@ -199,7 +201,8 @@ export class Publishing {
       idempotencyKey !== undefined ? Math.ceil(idempotency) : kind === 'v' ? '' : Math.ceil(KEPT + timeout * LEARN),
       own.origin,
       kind === 'l' ? keyOf(type, key) : '',
-      seen(room)
+      seen(room),
+      newest(room)
     ], deadline, Math.min(timeout, Math.max(0, end - performance.now()))) as unknown[]
   }
 

@@ -8,11 +8,13 @@ import type { NatsState, Step } from '../../../lib/adapters/nats/state.js'
 
 const plan = { name: 'kept', subjects: ['kept.*'], maxAge: 60_000, duplicates: 1_000, probe: 'kept.~' } as NumberedPlan
 
+/** What a test changes of the stream and its server. */
+const given = { created: 'then', now: 1 }
+
 /** A stream that was opened when its newest number was 10; `answers` are the newest numbers told after that. */
-function livesOf (answers: readonly number[]): NatsLives {
-  const values = new Map<string, string>()
+function livesOf (answers: readonly number[], values = new Map<string, string>()): NatsLives {
   const told = [...answers]
-  const info = (last: number): object => ({ created: 'then', state: { last_seq: last } })
+  const info = (last: number): object => ({ created: given.created, state: { last_seq: last } })
   const link = {
     isClustered: true,
     attempt: async (ask: () => Promise<unknown>) => await ask(),
@@ -29,7 +31,7 @@ function livesOf (answers: readonly number[]): NatsLives {
     link: link as unknown as NatsLink,
     setup: { open: async () => info(10), forget: () => undefined } as unknown as NatsSetup,
     state: state as unknown as NatsState,
-    clock: { now: () => 1 } as NatsClock,
+    clock: { now: () => given.now } as NatsClock,
     onDoubt: () => undefined,
     unread: new Unread({ warn: () => undefined }),
     log: { warn: () => undefined }
@@ -144,4 +146,28 @@ t.test('a stream whose server has restarted with all of it is the same', async (
   await lives.look(plan)
   server.restore(12, 20)
   t.equal((await lives.open(plan)).life.epoch, life.epoch)
+})
+
+t.test('numbers of a stream that was made anew are above those of before, though the clock of its server is behind', async (t) => {
+  t.teardown(() => { Object.assign(given, { created: 'then', now: 1 }) })
+  given.now = 5_000
+  const [alone, other] = [livesOf([]), new Map<string, string>()]
+  const { life } = await alone.open(plan)
+  Object.assign(given, { created: 'later', now: 1_000 })
+  alone.forget()
+  const own = (await alone.open(plan)).life
+  t.ok(own.shift > life.shift + 10, 'found by who knew the former one')
+
+  Object.assign(given, { created: 'then', now: 5_000 })
+  const [knows, lacks] = [livesOf([], other), livesOf([], other)]
+  await knows.open(plan)
+  other.clear()
+  Object.assign(given, { created: 'later', now: 1_000 })
+  const first = (await lacks.open(plan)).life
+  t.ok(first.shift < life.shift, 'found by who did not')
+  knows.forget()
+  const second = (await knows.open(plan)).life
+  t.ok(second.shift > life.shift + 10 && second.epoch !== first.epoch)
+  lacks.forget()
+  t.equal((await lacks.open(plan)).life.epoch, second.epoch)
 })

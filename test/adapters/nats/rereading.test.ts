@@ -44,6 +44,7 @@ class Values {
 function rereadingOf (values: Values, onMissed = (): void => undefined): NatsRereading {
   return new NatsRereading({
     latest: values as unknown as NatsLatest,
+    lost: { begins: async () => undefined, restore: async (_room, kept) => kept, restored: () => undefined },
     texts: undefined as unknown as NatsTexts,
     rooms: new Map([['live/1', { room: 'live/1', settings: live }]]),
     unread,

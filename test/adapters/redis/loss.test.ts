@@ -3,7 +3,7 @@ import t from 'tap'
 import type { PresenceSnapshot } from '../../../lib/adapters/adapter.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'
-import { live, reliable, said } from '../../../lib/adapters/contract/host.js'
+import { live, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
 import { admin, isUp, join, proxied } from './nodes.js'
 
 const skip = missing('redis-server')
@@ -244,6 +244,58 @@ else {
     await tell('join')
     await until('the rest is heard', () => a.host.controls.length === 4)
     t.same(a.host.controls.map(({ message }) => message.type), ['leave', 'join', 'leave', 'join'])
+  })
+
+  t.test('redis: what is set by a server that took the place of another, by a slower clock, is shown by every node', async (t) => {
+    const server = await startRedis(t)
+    const [a, b, c] = [
+      await join(t, server.url, 'a'),
+      await join(t, server.url, 'b'),
+      await join(t, server.url, 'c')
+    ]
+    const client = admin(t, server)
+    for (const room of ['live/1', 'live/2']) for (const { adapter } of [a, b]) await adapter.subscribe(room, live)
+    const set = async ({ adapter }: Node, room: string, key: string, text: string): Promise<void> => {
+      await adapter.publish(room, said(text, { type: 'score', delivery: 'latest', key }), live)
+    }
+    const shown = async (room: string, wanted: string): Promise<unknown> => await until(
+      `${wanted} in ${room}`,
+      async () => {
+        const read = (await c.adapter.latest!(room, live)).map((packet) => `${packet.event!.key} ${textOf(packet)}`)
+        const found = [a.host.shown(room), b.host.shown(room), read.sort()]
+        if (found.every((each) => String(each) === wanted)) return true
+        throw new Error(found.join(' | '))
+      },
+      SOON
+    )
+    for (const room of ['live/1', 'live/2']) {
+      // The server of before was an hour ahead.
+      await client.hset(`realtime:{${room}}:meta`, 'version', `${(Date.now() + 3_600_000) * 1_000}`)
+      await set(c, room, 'red', 'before')
+      await set(c, room, 'blue', 'before')
+      await shown(room, 'blue before,red before')
+    }
+    await client.flushall()
+    await set(c, 'live/1', 'red', 'after, by who knew nothing')
+    await set(a, 'live/2', 'red', 'after')
+    await shown('live/1', 'blue before,red after, by who knew nothing')
+    await shown('live/2', 'blue before,red after')
+    await set(c, 'live/1', 'blue', 'after')
+    await shown('live/1', 'blue after,red after, by who knew nothing')
+  })
+
+  t.test('redis: values of a room whose keys are gone are put back with the next check of its position', async (t) => {
+    const server = await startRedis(t)
+    const a = await join(t, server.url, 'a', { check: 200 })
+    const client = admin(t, server)
+    await a.adapter.subscribe('live/1', live)
+    await a.adapter.publish('live/1', said('1', { type: 'score', delivery: 'latest', key: 'red' }), live)
+    await client.del(...['meta', 'latest', 'latest-order'].map((name) => `realtime:{live/1}:${name}`))
+    const kept = await until('it is there', async () => {
+      const found = await a.adapter.latest!('live/1', live)
+      return found.length > 0 ? found : undefined
+    })
+    t.same(kept.map(textOf), ['1'])
   })
 
   t.test('redis: a node notices within seconds that the data is gone, and says so', async (t) => {

@@ -14,10 +14,11 @@ const LEASE = 60_000
  * restart of the server or a loss of its data it jumps to the clock, which is above anything that a peer can know, so
  * that peers see a hole and ask.
  *
- * bump() -> the next sequence. announce(joined, left, changed) sends a change, two lists of JSON texts and one such
- * text or nil, and keeps the newest for nodes that could not receive it. sweep() removes what has expired and announces
- * it, at most 1 000 entries at a time. bury(dead, cursor) does so with what dead nodes held, at most some 1 000 at a
- * time, and returns where to continue.
+ * bump() -> the next sequence. announce(joined, left, changed) sends a change, and keeps the newest for nodes that
+ * could not receive it: two lists of JSON texts, and nil or a list of user and JSON text. Each of those is kept with
+ * the number of the change as its last field `n`, which changedAt reads and bare takes away. sweep() removes what has
+ * expired and announces it, at most 1 000 entries at a time. bury(dead, cursor) does so with what dead nodes held, at
+ * most some 1 000 at a time, and returns where to continue.
  *
  * A server whose policy evicts may remove any of the keys. repair() makes them agree again: entries count, and a user
  * that is shown without one has the time of a lease to be renewed before it leaves.
@@ -36,10 +37,21 @@ local function bump ()
   redis.call('HSET', meta, 'sequence', text(sequence), 'run', run)
   return text(sequence)
 end
+local function changedAt (json) return tonumber(string.match(json, ',"n":(%d+)}$') or '0') end
+local function bare (json) return (string.gsub(json, ',"n":%d+}$', '}')) end
+local function numbered (json, number) return string.sub(bare(json), 1, -2) .. ',"n":' .. number .. '}' end
 local function announce (joined, left, changed)
   local lists = '"joined":[' .. table.concat(joined, ',') .. '],"left":[' .. table.concat(left, ',') .. ']'
-  if changed then lists = lists .. ',"changed":[' .. changed .. ']' end
-  local change = '{"sequence":' .. bump() .. ',' .. lists .. '}'
+  local sequence = bump()
+  if changed then
+    local texts = {}
+    for i, each in ipairs(changed) do
+      texts[i] = numbered(each[2], sequence)
+      redis.call('HSET', users, each[1], texts[i])
+    end
+    lists = lists .. ',"changed":[' .. table.concat(texts, ',') .. ']'
+  end
+  local change = '{"sequence":' .. sequence .. ',' .. lists .. '}'
   redis.call('LPUSH', changes, change)
   redis.call('LTRIM', changes, 0, ${MAX_CHANGES} - 1)
   redis.call('PEXPIRE', changes, ${CHANGES_TTL})
@@ -105,15 +117,17 @@ local function keep () for _, key in ipairs({ meta, entries, counts, users, node
  * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash),
  *       5 newest changes (list), 6 channel, 7 nodes (hash: mark by entry)
  * ARGV  1 run, 2 lease in ms, 3 mark or '', then per entry: 4 connection and 5 user as parts of a key,
- *       6 JSON of {userId, data}, 7 '' to take it, or when it was taken to renew it, 0 for unknown, 8 fence or '';
+ *       6 JSON of {userId, data, n}, n where the data is from a change, 7 '' to take it, or when it was taken to renew
+ *       it, 0 for unknown, 8 fence or '';
  *       last the deadline
- * Reply when the last one was taken, '' without a mark
+ * Reply {when the last one was taken, '' without a mark; what is shown of its user, JSON of {userId, data, n}, if that
+ *       was changed and is not what the entry says, else ''}
  */
 export const PRESENCE_JOIN = change(7, PRESENCE + `
 use(1)
-local joined = {}
+local joined, changed = {}, {}
 repair(ARGV[2])
-local mark, taken = ARGV[3], ''
+local mark, taken, shown = ARGV[3], '', ''
 local till = text(millis() + (mark == '' and ARGV[2] or ${HELD}))
 for i = 4, #ARGV, 5 do
   local user, stamp = ARGV[i + 1], ARGV[i + 3]
@@ -126,12 +140,21 @@ for i = 4, #ARGV, 5 do
       taken = (stamp == '' or stamp == '0') and text(nextStamp(known)) or stamp
       redis.call('HSET', nodes, entry, marked(mark, known, taken, ARGV[i + 4]))
     end
-    if redis.call('HSETNX', users, user, ARGV[i + 2]) == 1 then joined[#joined + 1] = ARGV[i + 2] end
+    local json, other = ARGV[i + 2], redis.call('HGET', users, user)
+    shown = ''
+    if not other then
+      redis.call('HSET', users, user, json)
+      joined[#joined + 1] = json
+    elseif changedAt(json) > changedAt(other) then
+      if bare(json) == bare(other) then redis.call('HSET', users, user, json)
+      else changed[#changed + 1] = { user, json } end
+    elseif bare(json) ~= bare(other) and changedAt(other) > 0 then shown = other end
   end
 end
 if #joined > 0 then announce(joined, {}) end
+if #changed > 0 then announce({}, {}, changed) end
 keep()
-return taken
+return { taken, shown }
 `)
 
 /**
@@ -191,10 +214,7 @@ export const PRESENCE_UPDATE = change(7, PRESENCE + `
 use(1)
 local known = redis.call('HGET', users, ARGV[2])
 if not known then return 0 end
-if known ~= ARGV[3] then
-  redis.call('HSET', users, ARGV[2], ARGV[3])
-  announce({}, {}, ARGV[3])
-end
+if bare(known) ~= ARGV[3] then announce({}, {}, { { ARGV[2], ARGV[3] } }) end
 return 1
 `)
 

@@ -26,6 +26,9 @@ const AT_A_TIME = 16
  * lost: then the pair of that epoch and all before it are marked (`<epoch>! <top>`), because readers that stand there
  * have missed events. Data older than an epoch that was seen begins a new epoch too, under whatever run id.
  *
+ * The newest version of a `latest` value at the beginning of an epoch is its `floor`: values up to it may be older than
+ * others that were lost, those above it were set since.
+ *
  * `at` is the server time in ms at which the epoch began, above that of all before it. An empty run means that the
  * caller does not know which server this is (a cluster); then the server is asked, which takes 4 us.
  */
@@ -57,6 +60,8 @@ local function open (meta, stream, run, candidate, seen)
   for i = from, #pairs do pairs[i][2] = '!' end
   if known[3] ~= run or from == 1 then
     epoch, at = candidate, math.max(millis(), at + 1, tonumber(seenAt or '0') + 1)
+    local version = redis.call('HGET', meta, 'version')
+    if version then redis.call('HSET', meta, 'floor', version) end
   else table.remove(pairs, 1) end
   local list = {}
   for i = 1, math.min(#pairs, ${MAX_BEFORE}) do list[i] = pairs[i][1] .. pairs[i][2] .. ' ' .. pairs[i][3] end
@@ -69,12 +74,12 @@ end
 /**
  * Accepts one event.
  *
- * KEYS  1 meta (hash: epoch, offset, run, before, at, version), 2 stream, 3 channel, 4 key of the publication,
+ * KEYS  1 meta (hash: epoch, offset, run, before, at, version, floor), 2 stream, 3 channel, 4 key of the publication,
  *       5 latest (hash), 6 latest order (zset)
  * ARGV  1 run id of this server or '', 2 candidate epoch, 3 kind: r kept with an offset, l latest value, x removal of
  *       one, v live only, 4 size, of a removal the version of the value or '' for any, 5 ttl in ms, 6 payload,
  *       7 milliseconds that the key of the publication is kept, '' for none, 8 origin, 9 field of the latest value,
- *       10 what the caller has seen, 11 deadline
+ *       10 what the caller has seen, 11 the newest version that it has seen, 12 deadline
  * Reply {epoch, offset, receivers, at} for r, {version, receivers} for l, {receivers} for v;
  *       {'kept'} for x when the value has another version;
  *       {'once', '<origin>\n<epoch> <offset> <at>' or '<origin>\n-'} when the key has been used;
@@ -110,9 +115,8 @@ elseif kind == 'l' or kind == 'x' then
     local known = redis.call('HGET', KEYS[5], ARGV[9])
     if not known or string.match(known, '^%d+') ~= ARGV[4] then return { 'kept' } end
   end
-  local version = math.max(tonumber(redis.call('HGET', KEYS[1], 'version') or '0') + 1, now)
-  version = text(version)
   open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[10])
+  local version = text(math.max(tonumber(redis.call('HGET', KEYS[1], 'version') or '0') + 1, tonumber(ARGV[11]) + 1, now))
   redis.call('HSET', KEYS[1], 'version', version)
   redis.call('PEXPIRE', KEYS[1], ${DAY})
   redis.call('HSET', KEYS[5], ARGV[9], version .. ' ' .. text(math.floor(now / 1000) + ARGV[5]) .. '\\n' .. payload)
@@ -156,7 +160,8 @@ return { epoch, offset, text(at) }
  * KEYS  of each room 1 meta, 2 stream, 3 presence meta, 4 entries, 5 counts, 6 users
  * ARGV  1 run, 2 milliseconds until the position is read again while the room has members, then per room:
  *       3 candidate epoch, '' where nothing is kept of it, 4 what the caller has seen, 5 '1' where it holds presence
- * Reply per room {epoch, offset, at, presence: '' complete, 's' something has expired, 'm' keys are missing}
+ * Reply per room {epoch, offset, at, presence: '' complete, 's' something has expired, 'm' keys are missing,
+ *       the newest version of its `latest` values or ''}
  */
 export const POSITIONS = script(6, CLOCK + OPEN + `
 local reply = {}
@@ -176,6 +181,7 @@ for i = 1, #KEYS / 6 do
   reply[#reply + 1] = text(offset)
   reply[#reply + 1] = text(at)
   reply[#reply + 1] = state
+  reply[#reply + 1] = redis.call('HGET', KEYS[key + 1], 'version') or ''
 end
 return reply
 `)
@@ -268,4 +274,45 @@ for _, value in ipairs(redis.call('HMGET', KEYS[1], unpack(fields))) do
   if value and tonumber(string.match(value, '^%d+ (%d+)')) > now then reply[#reply + 1] = value end
 end
 return reply
+`)
+
+/**
+ * Puts back values that a node shows and that are missing or older here, because they were lost. A value that was set
+ * since the loss is newer than they are, whatever its version says: it gets one above all that the node has seen. What
+ * was put back bears the mark ` o`, so that what another node knows better still takes its place. All are sent to all
+ * nodes. Where the room is full of values, the rest stays away.
+ *
+ * KEYS  1 meta, 2 stream, 3 channel, 4 latest, 5 latest order
+ * ARGV  1 run, 2 candidate epoch, 3 what the caller has seen, 4 the newest version that it has seen, then per value:
+ *       5 field, 6 version, 7 milliseconds that it is kept, 8 '1' for a removal, 9 payload; last the deadline
+ */
+export const PUT_BACK = change(5, CLOCK + OPEN + `
+open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
+local known = redis.call('HMGET', KEYS[1], 'version', 'floor')
+local version, floor = math.max(tonumber(known[1] or '0'), tonumber(ARGV[4])), tonumber(known[2] or '0')
+local now = millis()
+local function put (field, number, rest, isRemoval, payload)
+  redis.call('HSET', KEYS[4], field, number .. rest .. '\\n' .. payload)
+  redis.call('ZADD', KEYS[5], isRemoval and text(number - ${REMOVED}) or number, field)
+  redis.call('SPUBLISH', KEYS[3], 'l ' .. number .. '\\n' .. payload)
+end
+for i = 5, #ARGV, 5 do
+  local field, mine, left, isRemoval, payload = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3] == '1', ARGV[i + 4]
+  local value = redis.call('HGET', KEYS[4], field)
+  local theirs, rest, body
+  if value then theirs, rest, body = string.match(value, '^(%d+)([^\\n]*)\\n(.*)$') end
+  local isOlder = theirs and tonumber(theirs) < tonumber(mine)
+  if isOlder and tonumber(theirs) > floor and not string.find(rest, ' o', 1, true) then
+    version = version + 1
+    put(field, text(version), rest, tonumber(redis.call('ZSCORE', KEYS[5], field) or '0') < 0, body)
+  elseif left > 0 and (isOlder or (not theirs and redis.call('ZCARD', KEYS[5]) < ${MAX_LATEST})) then
+    put(field, mine, ' ' .. text(now + left) .. ' o', isRemoval, payload)
+    for _, key in ipairs({ KEYS[4], KEYS[5] }) do
+      if redis.call('PTTL', key) < left then redis.call('PEXPIRE', key, text(left)) end
+    end
+  end
+end
+redis.call('HSET', KEYS[1], 'version', text(version))
+redis.call('PEXPIRE', KEYS[1], ${DAY})
+return 1
 `)

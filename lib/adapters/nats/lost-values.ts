@@ -1,0 +1,156 @@
+import { keyOf } from '../../protocol/key.js'
+import type { Packet } from '../../protocol/packet.js'
+import { inBatches } from '../../structures/slices.js'
+import type { AdapterHost } from '../adapter.js'
+import { placeOf, publicationOf } from '../broker/lost-values.js'
+import { decodePayload, encodePayload } from '../broker/payload.js'
+import { isConflict, type NatsLink } from './link.js'
+import type { Life, NatsLives, NumberedPlan } from './lives.js'
+import { messageIdOf } from './once.js'
+import { removeValue } from './removal.js'
+import { tokenOf } from './tokens.js'
+
+export interface NatsLostValuesOptions {
+  readonly link: NatsLink
+  readonly lives: NatsLives
+  readonly plan: NumberedPlan
+  readonly prefix: string
+  /** Names this adapter among all that publish. */
+  readonly tag: string
+  readonly host: () => Pick<AdapterHost, 'values'>
+}
+
+/** A value that is put back, and the number of what stands in its place, 0 for nothing. */
+interface Lost { readonly packet: Packet, readonly known: number }
+
+/** Lives of the stream that are remembered: values are kept for a day. */
+const MAX_LIVES = 16
+/** Values of one room that are put back at a time. */
+const AT_ONCE = 20
+/** How often one value is put back in place of an older one that another node has put back. */
+const TRIES = 3
+
+/**
+ * Puts back `latest` values that the stream has lost. In a new life of the stream every number is above those of former
+ * lives. So what this node shows by a number of a former life is what it has not found since.
+ */
+export class NatsLostValues {
+  readonly #options: NatsLostValuesOptions
+  /** Lives whose numbers may be shown here, the newest first. */
+  #lives: ReadonlyArray<Pick<Life, 'epoch' | 'shift'>> = []
+  /** The life to which everything that is shown here belongs, but for what was set without the broker. */
+  #shown: string | undefined
+  #count = 0
+
+  constructor (options: NatsLostValuesOptions) {
+    this.#options = options
+  }
+
+  /** Notes the life in which this node begins. */
+  async start (): Promise<void> {
+    const { life } = await this.#options.lives.open(this.#options.plan)
+    this.restored(this.#note(life).epoch)
+  }
+
+  /** Returns the stream's life where it is not that of what is shown here: then all rooms are to be restored. */
+  async begins (): Promise<string | undefined> {
+    const { life } = await this.#options.lives.verify(this.#options.plan)
+    return this.#note(life).epoch === this.#shown ? undefined : life.epoch
+  }
+
+  /** Notes that all rooms have been restored. */
+  restored (epoch: string): void { this.#shown = epoch }
+
+  #note (life: Life): Life {
+    if (this.#lives[0]?.epoch !== life.epoch) {
+      this.#lives = [life, ...this.#lives].sort((a, b) => b.shift - a.shift).slice(0, MAX_LIVES)
+    }
+    return life
+  }
+
+  /** Whether what another node has put back is older than what a room here shows and has not put back yet. */
+  isOutdone (room: string, packet: Packet): boolean {
+    const { lives, plan, host } = this.#options
+    const { former } = packet.event!
+    const life = lives.current(plan.name)
+    if (former === undefined || life === undefined) return false
+    for (const mine of host().values(room)) {
+      const { version = 0 } = mine.event!
+      if (version > former && version < life.shift && placeOf(mine) === placeOf(packet)) return true
+    }
+    return false
+  }
+
+  /**
+   * Puts back what a room shows and the stream has lost.
+   *
+   * @param kept all values that the stream has of the room
+   * @returns those that the room is to be given; others give way to what is put back
+   * @throws Refusal `unavailable`
+   */
+  async restore (room: string, kept: readonly Packet[]): Promise<readonly Packet[]> {
+    const { lives, plan, host } = this.#options
+    const life = lives.current(plan.name)
+    if (life === undefined) return kept
+    this.#note(life)
+    const places = new Map(kept.map((packet) => [placeOf(packet), packet]))
+    const lost: Lost[] = []
+    for (const packet of host().values(room)) {
+      const theirs = places.get(placeOf(packet))
+      const known = this.#standsAt(packet, theirs, life)
+      if (known === undefined) continue
+      if (theirs !== undefined) places.delete(placeOf(packet))
+      lost.push({ packet, known })
+    }
+    await inBatches(lost, AT_ONCE, async (each) => { await this.#putBack(room, each, life) })
+    return kept.filter((packet) => places.get(placeOf(packet)) === packet)
+  }
+
+  /** Returns the number of what a lost value replaces; `undefined` where it is not lost or something newer is there. */
+  #standsAt (mine: Packet, theirs: Packet | undefined, life: Life): number | undefined {
+    const { version } = mine.event!
+    if (version === undefined || version >= life.shift) return undefined
+    const its = this.#lives.find(({ shift }) => shift <= version)
+    if (its === undefined) return undefined
+    const number = version - its.shift
+    // Up to here the numbers are those of the same values.
+    const common = life.before.find(({ epoch }) => epoch === its.epoch)?.offset ?? 0
+    // What the stream had and has no more has ended.
+    if (theirs === undefined) return number > common ? 0 : undefined
+    const { version: at = 0, former } = theirs.event!
+    const other = at - life.shift
+    const isOlder = other <= common ? other < number : former !== undefined && former < version
+    return isOlder ? other : undefined
+  }
+
+  async #putBack (room: string, { packet, known }: Lost, { epoch, shift }: Life): Promise<void> {
+    const { link, lives, plan, prefix, tag } = this.#options
+    const { version = 0 } = packet.event!
+    const place = `${tokenOf(room)}.${tokenOf(placeOf(packet))}`
+    const subject = `${prefix}.latest.${place}`
+    const origin = `${tag}=${(++this.#count).toString(36)}@${epoch}`
+    const text = encodePayload(origin, publicationOf(packet), packet.event)
+    let stands = known
+    for (let tries = 0; tries < TRIES; tries++) {
+      const msgID = messageIdOf(room, keyOf(placeOf(packet), epoch, String(version), String(stands)))
+      try {
+        await lives.use(plan, async ({ life }) => {
+          if (life.epoch !== epoch) return
+          if (link.isClustered) {
+            const forwarded = `${prefix}.value.${place}`
+            await removeValue(link, { subject, forwarded, text, known: stands, patience: link.timeout, msgID })
+          } else await link.publish(subject, text, { expect: { lastSubjectSequence: stands }, msgID })
+        })
+        return
+      } catch (error) {
+        if (!isConflict(error)) throw error
+      }
+      const found = await link.attempt(() => link.jsm.streams.getMessage(plan.name, { last_by_subj: subject }))
+      if (found === null) return
+      const { former } = decodePayload(room, Buffer.from(found.data).toString(), { version: shift + found.seq }).event!
+      // What another node has put back may be older than what this node has.
+      if (former === undefined || former >= version) return
+      stands = found.seq
+    }
+  }
+}
