@@ -46,6 +46,9 @@ export class Leases {
   readonly #options: LeasesOptions
   /** Leases that this node no longer wants, and that its adapter could not be told of. */
   readonly #owed = new ExpiringMap<OwedLease>(MAX_OWED)
+  /** How many of them were given up because there were too many, and how many of these the log knows. */
+  #givenUp = 0
+  #reported = 0
   /** Leases that this node holds though its adapter could not be asked: others count them as soon as it is told. */
   readonly #untold = new ExpiringMap<HeldLease>(MAX_OWED)
   /** Leases given back lately, of which data without the last changes knows nothing. */
@@ -155,7 +158,12 @@ export class Leases {
   #owe (lease: Lease, until = performance.now() + OWED): void {
     const owed = this.#owed.get(nameOf(lease), performance.now())
     if (owed === undefined || owed.fence <= lease.fence) {
-      this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
+      const now = performance.now()
+      if (owed === undefined && this.#owed.size >= MAX_OWED) {
+        this.#owed.sweep(now)
+        if (this.#owed.size >= MAX_OWED) this.#givenUp++
+      }
+      this.#owed.set(nameOf(lease), { ...lease, until }, until, now)
     }
     this.#payLater()
   }
@@ -170,6 +178,10 @@ export class Leases {
   #pay (most: number): void {
     clearTimeout(this.#payer)
     this.#payer = undefined
+    if (this.#givenUp > this.#reported) {
+      this.#reported = this.#givenUp
+      this.#options.onError(new Error(givenUp(this.#givenUp)))
+    }
     const all = [...this.#owed.values(performance.now())]
     const owed = all.slice(0, most)
     if (all.length > most) this.#payLater()
@@ -208,6 +220,10 @@ export class Leases {
       else this.#untold.delete(nameOf(lease))
     }
   }
+}
+
+function givenUp (count: number): string {
+  return `${count} slots that are free are counted until they run out, since the adapter could not be told of more than ${MAX_OWED}`
 }
 
 function nameOf ({ key, holder }: Lease): string { return keyOf(holder, key) }

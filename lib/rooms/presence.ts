@@ -48,6 +48,9 @@ export class PresenceKeeper {
   readonly #tell: (room: string, userId: string, former: readonly string[]) => void
   readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new OrderedMap<Ending>()
+  /** Leaves that were given up because too many were owed, and how many of them the log knows. */
+  #givenUp = 0
+  #reported = 0
   /** Entries that ended lately, by their names: data without the last changes still shows them. */
   readonly #ended = new Lately<Ending>()
   /** Whether entries are kept as long as their node: else one that comes back so ends on its own, soon. */
@@ -253,7 +256,9 @@ export class PresenceKeeper {
       // What is owed of a later joining ends this entry as well.
       if ((this.#owed.get(name)?.entry.fence ?? 0) > (entry.fence ?? 0)) return
       this.#owed.set(name, { ...placed, endsAt })
-      if (this.#owed.size > MAX_OWED) this.#owed.shift()
+      if (this.#owed.size <= MAX_OWED) return
+      this.#owed.shift()
+      this.#givenUp++
     }
     try {
       const left = this.#store.leave(room, entry, Math.max(0, endsAt - performance.now()))
@@ -269,6 +274,10 @@ export class PresenceKeeper {
   }
 
   #endOwed (): void {
+    if (this.#givenUp > this.#reported) {
+      this.#reported = this.#givenUp
+      this.#onError(new Error(givenUp(this.#givenUp)))
+    }
     let count = 0
     for (const [name, placed] of this.#owed) {
       if (++count > AT_ONCE) break
@@ -293,6 +302,10 @@ export class PresenceKeeper {
       this.#onError(error)
     }
   }
+}
+
+function givenUp (count: number): string {
+  return `${count} users who have left are shown until their entries run out, since the adapter could not be told of more than ${MAX_OWED}`
 }
 
 function nameOf (room: string, { connection }: PresenceEntry): string {

@@ -312,3 +312,16 @@ t.test('leases that end on their own are given back once', async (t) => {
   await settled()
   t.same(store.asked, [['release', 'user:ann', 'a']])
 })
+
+t.test('slots to be given back that are given up because too many are owed are reported once, with how many they are', async (t) => {
+  const store = new FakeStore()
+  store.failure = new Error('away')
+  const { leases, errors } = make(store)
+  for (let index = 0; index < 10_003; index++) leases.giveBack({ key: 'room:1', holder: String(index), fence: 1 })
+  await settled()
+  await leases.restore().catch(() => {})
+  const given = (): string[] => errors.map(String).filter((error) => error !== 'Error: away')
+  t.match(given(), [/^Error: 3 slots that are free are counted until they run out/])
+  await leases.restore().catch(() => {})
+  t.equal(given().length, 1)
+})

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import type { PresenceEntry } from '../../lib/adapters/adapter.js'
 import { PresenceKeeper } from '../../lib/rooms/presence.js'
@@ -221,4 +222,28 @@ t.test('who is within the grace has all of it where the data may be older', asyn
   await keeper.restore()
   t.equal(graces.length, 2)
   for (const grace of graces) t.ok(grace > 40_000 && grace <= 50_000, `${grace} ms`)
+})
+
+t.test('leaves that are given up because too many are owed are reported once, with how many they are', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  const errors: string[] = []
+  const keeper = new PresenceKeeper({
+    join: () => {},
+    leave: () => { throw new Error('away') },
+    snapshot: () => ({ sequence: 0, total: 0 }),
+    sweep: () => {}
+  }, { grace: 0, lease: LEASE }, () => [], (error) => { errors.push(String(error)) })
+  keeper.start()
+  t.teardown(() => { keeper.stop() })
+  for (let index = 0; index < 10_003; index++) {
+    const entry = { userId: 'ada', connection: String(index) }
+    await keeper.join('chat/1', entry)
+    keeper.leave('chat/1', entry, true)
+  }
+  mock.timers.tick(50)
+  const given = (): string[] => errors.filter((error) => error !== 'Error: away')
+  t.match(given(), [/^Error: 3 users who have left are shown until their entries run out/])
+  mock.timers.tick(50)
+  t.equal(given().length, 1)
 })

@@ -24,7 +24,7 @@ import { fieldsOf, listOf, maybe, numberOf, textOf } from './checks.js'
 import { newTag, ownChannel } from './host.js'
 import { batchOf, Line, VERSION, type Batch } from './line.js'
 import {
-  clusterClaims, clusterControl, clusterDenials, clusterLeases, clusterPresence, clusterTexts, type Ask
+  clusterClaims, clusterControl, clusterDenials, clusterLeases, clusterPresence, clusterTexts, type Ask, type Insist
 } from './stores.js'
 import { readPacket, readPage, readPosition, writePublication } from './wire.js'
 
@@ -121,8 +121,9 @@ class ClusterAdapter implements Adapter {
       }
     })
     const ask: Ask = (method, args, read, size) => this.#ask(method, args, read, size)
-    this.presence = clusterPresence(ask)
-    this.leases = clusterLeases(ask)
+    const insist: Insist = (method, args, size) => this.#calls.insist(method, args, size)
+    this.presence = clusterPresence(ask, insist)
+    this.leases = clusterLeases(ask, insist)
     this.claims = clusterClaims(ask)
     this.denials = clusterDenials(ask)
     this.texts = clusterTexts(ask)

@@ -83,6 +83,8 @@ export class Line {
   #isOwed = false
   /** The other end has to be asked, whatever is on the way. */
   #isCurious = false
+  /** Each batch asks until the other end has taken all, since a batch that does not ask may be the last for long. */
+  #isFollowed = false
   #next: NodeJS.Immediate | undefined
   #isClosed = false
 
@@ -119,6 +121,7 @@ export class Line {
     this.#waiting = this.#waiting.filter(({ item }) => isKept(item))
     this.#size = this.#waiting.reduce((sum, { size }) => sum + size, 0)
     this.#isCurious = this.#onTheWay.length > 0
+    this.#isFollowed = true
     this.#later()
     return before - this.#waiting.length
   }
@@ -133,7 +136,7 @@ export class Line {
     if (taken === undefined) return
     while (this.#onTheWay.length > 0 && this.#onTheWay[0]!.number <= taken) this.#flying -= this.#onTheWay.shift()!.size
     if (this.#waiting.length > 0) this.#later()
-    else if (this.#onTheWay.length === 0) this.#options.onEmpty?.()
+    else if (this.#onTheWay.length === 0) this.#emptied()
   }
 
   /** Sends at once what waits, as far as one message holds it and the other end takes it. */
@@ -143,7 +146,7 @@ export class Line {
     if (this.#isClosed) return
     if ((this.#waiting.length > 0 && this.#flying < WINDOW) || this.#isOwed || this.#isCurious) this.#post()
     if (this.#waiting.length > 0 && this.#flying < WINDOW) this.#later()
-    if (this.#waiting.length === 0 && this.#onTheWay.length === 0) this.#options.onEmpty?.()
+    if (this.#waiting.length === 0 && this.#onTheWay.length === 0) this.#emptied()
   }
 
   close (): void {
@@ -151,6 +154,11 @@ export class Line {
     clearImmediate(this.#next)
     this.#waiting = []
     this.#size = 0
+  }
+
+  #emptied (): void {
+    this.#isFollowed = false
+    this.#options.onEmpty?.()
   }
 
   #later (): void {
@@ -173,7 +181,7 @@ export class Line {
     const number = ++this.#number
     if (size > 0) this.#onTheWay.push({ number, size })
     this.#flying += size
-    const isAsking = this.#isCurious || this.#flying > ASK || this.#waiting.length > 0
+    const isAsking = this.#isCurious || this.#isFollowed || this.#flying > ASK || this.#waiting.length > 0
     this.#isOwed = false
     this.#isCurious = false
     post({

@@ -13,9 +13,12 @@ export interface PendingCallsOptions {
   readonly onState: (isUp: boolean) => void
 }
 
-interface Waiting {
+interface Asked {
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: Refusal) => void
+}
+
+interface Waiting extends Asked {
   /** Time at which it was made, or sent. */
   since: number
   isSent: boolean
@@ -30,6 +33,7 @@ const LOOK = 100
 export class PendingCalls {
   readonly #options: PendingCallsOptions
   readonly #waiting = new Map<number, Waiting>()
+  readonly #insisted = new Map<number, Asked>()
   readonly #clock = new LoopClock()
   #timer: NodeJS.Timeout | undefined
   #count = 0
@@ -42,7 +46,7 @@ export class PendingCalls {
     this.#options = options
   }
 
-  get size (): number { return this.#waiting.size }
+  get size (): number { return this.#waiting.size + this.#insisted.size }
   get isUp (): boolean { return this.#isUp && !this.#isClosed }
   /** The number of the call that was made last. */
   get last (): number { return this.#count }
@@ -81,6 +85,21 @@ export class PendingCalls {
   /** Tells the primary something that has to happen, whenever it gets there: nobody waits for an answer. */
   tell (method: string, args: readonly unknown[]): void { this.#options.line.push([0, method, ...args], 0) }
 
+  /**
+   * Has the primary do something, whenever it gets there: it ends something that this worker holds, and what nobody
+   * ends is held for as long as the worker lives. So no bound refuses it, and no time either.
+   *
+   * @throws Refusal `unavailable` when the primary is gone, or cannot do it
+   */
+  async insist (method: string, args: readonly unknown[], size: number): Promise<void> {
+    if (this.#isClosed) throw new Refusal('unavailable')
+    const id = ++this.#count
+    await new Promise((resolve, reject) => {
+      this.#insisted.set(id, { resolve, reject })
+      this.#options.line.push([id, method, ...args], size)
+    })
+  }
+
   /** Takes what the primary says of a call. */
   answered (id: unknown, answer: unknown): void { this.#settle(id)?.resolve(answer) }
 
@@ -89,10 +108,11 @@ export class PendingCalls {
     this.#settle(id)?.reject(new Refusal('unavailable', { retryAfter: 1_000, why: { primary } }))
   }
 
-  #settle (id: unknown): Waiting | undefined {
+  #settle (id: unknown): Asked | undefined {
     this.#setUp(true)
-    const waiting = this.#waiting.get(id as number)
+    const waiting = this.#waiting.get(id as number) ?? this.#insisted.get(id as number)
     this.#waiting.delete(id as number)
+    this.#insisted.delete(id as number)
     return waiting
   }
 
@@ -120,6 +140,8 @@ export class PendingCalls {
     for (const { reject, isSent } of this.#waiting.values()) {
       reject(new Refusal('unavailable', isSent ? { outcome: 'unknown' } : {}))
     }
+    for (const { reject } of this.#insisted.values()) reject(new Refusal('unavailable', { outcome: 'unknown' }))
     this.#waiting.clear()
+    this.#insisted.clear()
   }
 }

@@ -33,6 +33,8 @@ const LEFT = 500
 const ITEM = 100
 /** What is told of a worker that has gone. */
 const LEAVING: ControlMessage = { type: 'node', state: 'leaving' }
+/** What ends something that a worker holds: it has to happen whenever it comes, since nothing else ends that. */
+const TOLD = new Set<unknown>(['unsubscribe', 'leave', 'release'])
 
 /** What an adapter says of itself when it comes. */
 export interface Joining {
@@ -157,8 +159,7 @@ export class Space {
 
   #call (node: Node, [id, method, ...args]: unknown[], isLate: boolean): void {
     if (typeof id !== 'number') return
-    // Nobody waits for it, and it has to happen whenever it comes.
-    if (isLate && method !== 'unsubscribe') {
+    if (isLate && !TOLD.has(method)) {
       this.#send(node, ['x', id, 'late'], 0)
       return
     }

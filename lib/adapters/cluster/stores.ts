@@ -16,6 +16,9 @@ export type Ask = <T>(
   size?: number
 ) => Promise<T>
 
+/** Has the primary end something, whenever it gets there. */
+export type Insist = (method: string, args: readonly unknown[], size: number) => Promise<void>
+
 /** Slots in one call. */
 const BATCH = 500
 /** Milliseconds between two renewals of what lasts as long as its worker: nothing is lost that they would repair. */
@@ -29,7 +32,7 @@ function userOf (value: unknown): PresentUser {
   return { userId: textOf(userId), ...(data === undefined ? {} : { data }) }
 }
 
-export function clusterPresence (ask: Ask): PresenceStore {
+export function clusterPresence (ask: Ask, insist: Insist): PresenceStore {
   // Calls keep their order on their way, so this worker knows alone which of its entries a leave means.
   const stamps = new Stamps()
   return {
@@ -39,7 +42,7 @@ export function clusterPresence (ask: Ask): PresenceStore {
     },
     leave: (room, { userId, connection, fence }, grace) => {
       if (stamps.isPast(keyOf(room, connection), fence)) return
-      return ask('leave', [room, { userId, connection }, grace], nothing)
+      return insist('leave', [room, { userId, connection }, grace], room.length + userId.length + connection.length)
     },
     succeed: (room, userId, former) => ask('succeed', [room, userId, former], flagOf),
     update: (room, { userId, data }) => ask('update', [room, { userId, data }], flagOf),
@@ -54,7 +57,7 @@ export function clusterPresence (ask: Ask): PresenceStore {
   }
 }
 
-export function clusterLeases (ask: Ask): LeaseStore {
+export function clusterLeases (ask: Ask, insist: Insist): LeaseStore {
   const stamps = new Stamps()
   return {
     renewal: (ttl) => ttl < SHORTEST ? ttl / 3 : RENEWAL,
@@ -69,7 +72,7 @@ export function clusterLeases (ask: Ask): LeaseStore {
       }
     },
     async release (key, holder, fence) {
-      if (!stamps.isPast(keyOf(key, holder), fence)) await ask('release', [key, holder], nothing)
+      if (!stamps.isPast(keyOf(key, holder), fence)) await insist('release', [key, holder], key.length + holder.length)
     },
     count: (key) => ask('count', [key], numberOf)
   }

@@ -5,6 +5,9 @@ import { Host, type ClusterHostOptions } from '../../../lib/adapters/cluster/hos
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { FakeHost, node, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
 import type { Adapter } from '../../../lib/adapters/adapter.js'
+import { Leases, type HeldLease } from '../../../lib/admission/leases.js'
+import { PresenceKeeper } from '../../../lib/rooms/presence.js'
+import { inBatches } from '../../../lib/structures/slices.js'
 import { until } from '../../helpers/servers.js'
 
 /** A channel in this process on which messages become JSON, as between processes, and which can be held up. */
@@ -184,6 +187,40 @@ t.test('cluster: what the primary does not answer in time is refused as unknown,
   t.same(a.host.states, [false, true])
   const page = await b.adapter.history!('chat/1', { last: 10, limit: 10 }, reliable)
   t.same(page.events.map(textOf), ['in time'])
+})
+
+t.test('cluster: who leaves while the primary is blocked is gone and has freed the slot, however many they are and however late', async (t) => {
+  const make = workers(t)
+  // No timer of an adapter keeps its process.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => { clearInterval(alive) })
+  const { adapter, wire } = make({ timeout: 3_000 })
+  const a = await node(t, adapter, 'a')
+  const b = await node(t, make().adapter, 'b')
+  const store = adapter as Adapter & Required<Pick<Adapter, 'presence' | 'leases'>>
+  const errors: unknown[] = []
+  const onError = (error: unknown): void => { errors.push(error) }
+  const keeper = new PresenceKeeper(store.presence, { grace: 0, lease: LEASE }, () => [], onError)
+  const leases = new Leases(store.leases, { whenUnavailable: 'refuse', held: () => [], onError })
+  const users = Array.from({ length: 30_000 }, (_, index) => ({ userId: `u${index}`, connection: `c${index}` }))
+  const slotOf = (holder: string): HeldLease => ({ key: 'room:chat/1', holder, fence: 1, isHeld: () => true })
+  await inBatches(users, 1_000, async (user) => {
+    await keeper.join('chat/1', user)
+    await leases.acquire(slotOf(user.connection), 30_000)
+  })
+  t.equal((await b.adapter.presence!.snapshot('chat/1', 0)).total, 30_000)
+  wire.hold()
+  for (const user of users) {
+    keeper.leave('chat/1', user, true)
+    leases.giveBack(slotOf(user.connection))
+  }
+  const [asked] = await Promise.allSettled([adapter.publish('chat/1', said('hi'), reliable)])
+  t.equal(asked.status, 'rejected', 'what is no end is refused')
+  t.same(a.host.states, [false])
+  wire.release()
+  await until('nobody is there', async () => (await b.adapter.presence!.snapshot('chat/1', 0)).total === 0)
+  await until('all slots are free', async () => await b.adapter.leases!.count('room:chat/1') === 0)
+  t.same(errors, [])
 })
 
 t.test('cluster: bounds without an end pass the channel', async (t) => {

@@ -1,0 +1,42 @@
+import t from 'tap'
+import { Line, machineTime, type Batch } from '../../../lib/adapters/cluster/line.js'
+
+const TURN = async (): Promise<void> => { await new Promise((resolve) => { setImmediate(resolve) }) }
+
+function taken (number: number): Batch {
+  return { realtime: 1, name: 'realtime', tag: 'a', number: 1, at: machineTime(), taken: number, items: [] }
+}
+
+for (const isOnTheWay of [true, false]) {
+  const when = isOnTheWay ? 'with a batch on its way' : 'with nothing on its way'
+  t.test(`what was sent after a drop ${when} is asked for too, however little it is, until all is taken`, async (t) => {
+    const posted: Batch[] = []
+    let empty = 0
+    const line = new Line({
+      name: 'realtime', tag: 'a', post: (batch) => { posted.push(batch) }, onEmpty: () => { empty++ }
+    })
+    if (isOnTheWay) {
+      line.push('live', 0)
+      await TURN()
+    }
+    line.push('live', 0)
+    if (!isOnTheWay) line.push('small', 0)
+    line.drop((item) => item === 'small')
+    await TURN()
+    t.equal(posted.at(-1)!.isAsking, true)
+    if (isOnTheWay) {
+      // The last acknowledgement arrives while one small item waits.
+      line.push('small', 0)
+      line.received(taken(posted.length))
+      await TURN()
+      t.same([posted.at(-1)!.items, posted.at(-1)!.isAsking], [['small'], true])
+    }
+    t.equal(empty, 0)
+    line.received(taken(posted.length))
+    t.equal(empty, 1)
+    line.push('next', 0)
+    await TURN()
+    t.same([posted.at(-1)!.items, posted.at(-1)!.isAsking], [['next'], undefined], 'no more than before')
+    line.close()
+  })
+}
