@@ -402,9 +402,9 @@ export class AppRooms implements Rooms {
     const most = limit === undefined
       ? undefined
       : Math.min(checkCount(limit, 'limit of history'), Number.MAX_SAFE_INTEGER)
-    const { top, resumed, events } = await this.#options.hub.history(nameOf(room), since, most)
+    const { top, resumed, events, isPart } = await this.#options.hub.history(nameOf(room), since, most)
     return {
-      position: top,
+      position: isPart === true ? events.at(-1)!.position! : top,
       resumed,
       events: events.map((packet) => {
         const { type, data, timestamp } = JSON.parse(packet.payload.toString()) as {

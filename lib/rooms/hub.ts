@@ -495,11 +495,8 @@ export class Hub {
       return { resumed: false, events: [], top: { epoch: '', offset: 0 }, floor: { epoch: '', offset: 0 } }
     }
     const most = Math.min(isOffset(limit) ? limit : settings.history.size, settings.history.size)
-    return await this.#adapter.history(
-      name,
-      since === undefined ? { last: most, limit: most, bytes } : { since, limit: most, bytes },
-      settings
-    )
+    if (since === undefined) return await this.#adapter.history(name, { last: most, limit: most, bytes }, settings)
+    return endsWithLast(await this.#adapter.history(name, { since, limit: most, bytes }, settings), since, most)
   }
 
   /** @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
@@ -514,6 +511,14 @@ export class Hub {
     if (store === undefined) throw new REALTIME_ERR_PRESENCE_OFF(`the ${this.#adapter.name} adapter keeps no presence`)
     return await store.snapshot(name, limit)
   }
+}
+
+/** A page that has as many events as were asked for ends with the last of them: the next page begins there. */
+function endsWithLast (page: HistoryPage, since: Position, most: number): HistoryPage {
+  if (!page.resumed || page.events.length < most) return page
+  const last = page.events.at(-1)
+  if (last === undefined) return { ...page, top: since }
+  return last.position!.offset < page.top.offset ? { ...page, isPart: true } : page
 }
 
 /** Measures a call that is answered later; its promise is returned as it is. */

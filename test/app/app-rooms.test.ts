@@ -333,22 +333,28 @@ t.test('history gives the newest events, those after a position, and says whethe
   const { rooms } = server.app
   const { position: { epoch } } = await rooms.history('chat/1')
   for (let i = 1; i <= 8; i++) await rooms.broadcast('chat/1', 'said', said(String(i)))
-  const texts = async (options: Parameters<typeof rooms.history>[1]): Promise<[string[], boolean]> => {
+  const texts = async (options: Parameters<typeof rooms.history>[1], end = 8): Promise<[string[], boolean]> => {
     const { events, resumed, position } = await rooms.history('chat/1', options)
-    t.same(position, { epoch, offset: 8 })
+    t.same(position, { epoch, offset: end }, 'where the page ends')
     return [events.map(({ data }) => (data as { text: string }).text), resumed]
   }
   t.same((await texts({}))[0], ['4', '5', '6', '7', '8'])
   t.same((await texts({ limit: 2 }))[0], ['7', '8'])
   t.same((await texts({ limit: 0 }))[0], [])
   t.same(await texts({ since: { epoch, offset: 6 } }), [['7', '8'], true])
-  t.same(await texts({ since: { epoch, offset: 3 }, limit: 2 }), [['4', '5'], true])
+  t.same(await texts({ since: { epoch, offset: 3 }, limit: 2 }, 5), [['4', '5'], true])
+  t.same(await texts({ since: { epoch, offset: 5 }, limit: 2 }, 7), [['6', '7'], true])
+  t.same(await texts({ since: { epoch, offset: 7 }, limit: 2 }), [['8'], true])
+  t.same(await texts({ since: { epoch, offset: 6 }, limit: 2 }), [['7', '8'], true])
+  t.same(await texts({ since: { epoch, offset: 6 }, limit: 0 }, 6), [[], true])
   t.same(await texts({ since: { epoch, offset: 2 } }), [[], false])
   t.same(await texts({ since: { epoch: 'xxxxxxxx', offset: 7 } }), [[], false])
   const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
   ada.send({ type: 'history', room: 'chat/1', id: 'h', data: { since: { epoch, offset: 6 }, limit: 1 } })
   t.match(await ada.next('ack'), {
-    data: { position: { offset: 8 }, resumed: true, events: [{ type: 'said', offset: 7, data: { text: '7' } }] }
+    data: {
+      position: { offset: 7 }, resumed: true, more: true, events: [{ type: 'said', offset: 7, data: { text: '7' } }]
+    }
   })
 })
 

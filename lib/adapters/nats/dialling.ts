@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 interface Attempt {
   readonly protocol?: {
     readonly options?: { timeout?: number }
-    readonly transport?: { readonly isClosed?: boolean, discard? (): void }
+    readonly transport?: { readonly isClosed?: boolean, readonly socket?: Socket, discard? (): void }
     /** Ends the attempt as failed; absent where none is under way. */
     readonly connectError?: (error: Error) => void
   }
@@ -52,6 +52,21 @@ export function endBrokenAttempt (connection: NatsConnection): void {
   const { protocol } = connection as NatsConnection & Attempt
   // A link that is open belongs to an attempt that began since.
   if (protocol?.transport?.isClosed === true) protocol.connectError?.(new Error('the link broke while it was opened'))
+}
+
+/**
+ * Hears the errors of the client's socket also when the client hears them no more. A client that gives a socket up
+ * takes all listeners off it. When it has written in the same turn to a server that was ending, the error of that write
+ * comes behind, and Node ends a process in which nobody hears it. To be called for each link that opens.
+ */
+export function hearErrors (connection: NatsConnection): void {
+  const socket = (connection as NatsConnection & Attempt).protocol?.transport?.socket
+  if (socket === undefined) return
+  const takeOff = socket.removeAllListeners.bind(socket)
+  socket.removeAllListeners = (event) => {
+    takeOff(event)
+    return socket.on('error', () => {})
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import type { JetStreamClient, JetStreamManager, JetStreamPublishOptions, PubAck
 import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { isKept } from './acks.js'
-import { dialFirst, endAttempt, endBrokenAttempt, limitAttempts } from './dialling.js'
+import { dialFirst, endAttempt, endBrokenAttempt, hearErrors, limitAttempts } from './dialling.js'
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after } from '../../structures/timers.js'
@@ -122,6 +122,7 @@ export class NatsLink {
       })
       limitAttempts(this.#connection, timeout)
     } else this.#connection = connection
+    hearErrors(this.#connection)
     if (jetstream) {
       const { jetstream: client } = await load('@nats-io/jetstream', import('@nats-io/jetstream'))
       const { Kvm } = await load('@nats-io/kv', import('@nats-io/kv'))
@@ -161,6 +162,7 @@ export class NatsLink {
         this.#down()
         endBrokenAttempt(connection)
       } else if (status.type === 'reconnect') {
+        hearErrors(connection)
         this.#standing.link.seen()
         // Subscriptions have been sent again; the answer to a ping proves that the server has them.
         connection.flush().then(() => {
