@@ -21,6 +21,8 @@ interface Text {
   later?: Frame[] | undefined
 }
 
+export type Failed = () => Frame
+
 export interface GrowingTexts {
   /** @returns the event for the listeners; nothing for a frame behind a hole, and for what is known */
   frame (frame: Frame): object[]
@@ -38,13 +40,17 @@ const MAX = 1_000
 /** Texts that a join names. */
 const NAMED = 16
 
+const wholeOf = ({ last, whole, property }: Text): Frame =>
+  ({ ...last, data: { ...last.data, [property]: whole }, from: 0, id: undefined }) as Frame
+
 /**
  * Puts the texts of a room together. A frame says what it continues: what is before `from` is kept, and its part put
  * behind that. Where something is missing, the whole is asked for.
  *
- * @param read asks for a text until it is there, and calls back when it is refused for good
+ * @param read asks for a text until it is there, and calls back when it is refused for good, or the link ends: then it
+ *   is given the frame that says that the text is lost
  */
-export function createGrowingTexts (read: (data: object, failed: () => void) => void): GrowingTexts {
+export function createGrowingTexts (read: (data: object, failed: Failed) => void): GrowingTexts {
   const texts = new Map<string, Text>()
 
   const put = (frame: Frame): object[] => {
@@ -58,17 +64,22 @@ export function createGrowingTexts (read: (data: object, failed: () => void) => 
     const name = `${type} ${key}`
     // Strings and lists have the same methods.
     const none = part.slice(0, 0)
-    const had = texts.get(name)
+    const former = texts.get(name)
+    // A text under the key of one that has ended is another one, and who still reads that one has it to its end.
+    const had = former?.end && !end && !from ? undefined : former
     const text = had ?? { event: type, key, property, whole: none, last: frame }
     setNewest(texts, name, text, MAX)
-    const { later } = text
-    // A text under the key of one that has ended is another one.
-    const whole = text.end && !end && !from ? none : text.whole
+    const later = former?.later
+    const { whole } = text
     if (from! > whole.length) {
       if (later) later.push(frame)
       else {
         text.later = [frame]
-        read({ event: type, key }, () => { text.later = undefined })
+        read({ event: type, key }, () => {
+          text.later = undefined
+          // Its end may be among what waited. A text without some of its parts is not done.
+          return { ...wholeOf(text), end: 'lost' }
+        })
       }
       return []
     }
@@ -96,12 +107,13 @@ export function createGrowingTexts (read: (data: object, failed: () => void) => 
           [event, key, whole.length, checkOf(whole), end && 1])
       : undefined,
     growing: () => [...texts.values()].filter(({ end }) => !end).map(({ event }) => event),
-    wholes: () => [...texts.values()].map(({ last, whole, property }) =>
-      ({ ...last, data: { ...last.data, [property]: whole }, from: 0, id: undefined }) as Frame),
+    wholes: () => [...texts.values()].map(wholeOf),
     parts (event, key, on, room) {
       let length = 0
+      let text: Text | undefined
       return follow(on, event, room, () => {
-        const { whole = '', end } = texts.get(`${event} ${key}`) ?? {}
+        if (!text?.end) text = texts.get(`${event} ${key}`)
+        const { whole = '', end } = text ?? {}
         const part = whole.slice(length)
         length += part.length
         if (part.length) return part

@@ -57,7 +57,7 @@ export type Shown = { -readonly [K in 'state' | 'connectionId' | 'userId' | 'tra
 export interface ReconnectingLink {
   /** Ids of former connections, the last one first, by which the server recognises this client. */
   former?: string
-  isUp?: boolean
+  isUp?: boolean | undefined
   /** Whether the link is a stream or polls: then rooms are named when it opens, and frames go up by POST. */
   isHttp?: boolean
   /** Whether somebody else holds the link to the server. */
@@ -70,8 +70,8 @@ export interface ReconnectingLink {
   readonly after: Timers['after']
   /** Makes a request to a path below the endpoint with the credential, within the timeout where no signal is given. */
   http: Http
-  /** Fetches what authenticates the next link. */
-  authenticate (): Promise<void>
+  /** Fetches a credential for the present attempt or link, and for none that comes later. */
+  authenticate (): Promise<string | undefined>
   /** Gets ready to open a WebSocket. @returns its class, where there is one */
   prepareSocket (): Promise<unknown>
   /** Gets ready to open the next link. @throws why it cannot be opened */
@@ -113,7 +113,7 @@ export function createReconnectingLink (
   let link: Link | undefined
   /** Identity of the present attempt. Results of an earlier attempt arrive too late and are ignored. */
   let turn: object | undefined
-  let isDraining = false
+  let isDraining: boolean | undefined
   /** The error in the last frame, where it was about the whole connection: it says why the link ends. */
   let final: Refused | undefined
   let Socket: SocketClass
@@ -173,8 +173,7 @@ export function createReconnectingLink (
     cancel()
     link?.close()
     if (shown.connectionId) line.former = [shown.connectionId, ...line.former?.split(',', FORMER) ?? []].join()
-    link = shown.connectionId = final = undefined
-    line.isUp = isDraining = false
+    link = shown.connectionId = final = line.isUp = isDraining = undefined
     host.down()
   }
 
@@ -296,7 +295,7 @@ export function createReconnectingLink (
     close,
     async authenticate () {
       try {
-        line.token = typeof source === 'function' ? await source() : source
+        return typeof source === 'function' ? await source() : source
       } catch (error) {
         throw broken(error, 'token_failed', `token(): ${String(error)}`)
       }
@@ -309,9 +308,10 @@ export function createReconnectingLink (
       after('dial', timeout, () => { void lost(now() > due ? DEAD : LATE) })
       shown.transport = transports[transport]!
       line.isHttp = shown.transport !== 'websocket'
-      await line.authenticate()
+      const token = await line.authenticate()
+      // That of an earlier attempt may be older than the one that is in use.
       if (turn !== mine) return
-      used = line.token
+      used = line.token = token
       if (spent && spent.token === used) return stop(spent.reason, false)
       if (line.isHttp) return
       Socket = await line.prepareSocket() as SocketClass
@@ -333,9 +333,11 @@ export function createReconnectingLink (
     },
     wake (isOnline) {
       if (!link) redial(Math.max(notBefore - now(), Math.random() * JITTER))
-      else if (line.isUp && !line.isHttp) silence.probe()
-      // Nothing can be asked there, and nothing was silent.
-      else if (line.isUp && isOnline) relink()
+      else if (line.isUp) {
+        if (!line.isHttp) silence.probe()
+        // Nothing can be asked there, and nothing was silent.
+        else if (isOnline) relink()
+      }
     },
     reconnect () {
       signal?.addEventListener('abort', close)

@@ -1,7 +1,7 @@
 import type { AnyMessages, GrowingName, GrowingText } from '../contract/types.js'
 import { backoff } from './backoff.js'
 import { failure, refused } from './errors.js'
-import { createGrowingTexts } from './growing-texts.js'
+import { createGrowingTexts, type Failed } from './growing-texts.js'
 import { handleOf } from './handle.js'
 import type { Part } from './part.js'
 import { eachRoom } from './parts/each-room.js'
@@ -11,13 +11,16 @@ import type { CoreRoom } from './types.js'
 export const growingTexts: Part = (core) => {
   const { whereOf } = core
   eachRoom((room, host) => {
-    const read = (data: object, failed: () => void): void => {
+    const read = (data: object, failed: Failed): void => {
       host.ask('read', room.name, data, (refusal) => {
         const { retry, retryAfter = backoff(0) } = refusal?.data ?? {}
         if (retry && retry !== 'never') return core.line.after(data, retryAfter, () => { read(data, failed) })
-        failed()
+        const lost = failed()
         // The end of the link has no reason: the text comes again with the room.
-        if (retry) room.gap()
+        if (retry) {
+          room.frame(lost)
+          room.gap()
+        }
       })
     }
     const texts = room.texts = createGrowingTexts(read)

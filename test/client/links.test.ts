@@ -264,6 +264,25 @@ t.test('a credential that was renewed in vain is what the next link opens with, 
   t.ok(asked > 2, 'it was renewed on the open link')
 })
 
+t.test('a credential that comes after another attempt has begun takes the place of none', async (t) => {
+  const app = await start(t)
+  let asked = 0
+  let give = (_token: string): void => {}
+  const { client, errors } = dial(t, app, 'ada', {
+    transports: ['sse'],
+    timeout: 5_000,
+    token: async () => ++asked === 1 ? await new Promise((resolve) => { give = resolve }) : app.token('ada')
+  })
+  await until('the first call', () => asked === 1)
+  client.reconnect()
+  const room = client.join(chat.at({ id: '1' }))
+  await room.joined
+  give('of long ago')
+  await delay(0)
+  t.match(await room.send('say', { text: 'x' }), { id: /\w/ })
+  t.same([asked, errors], [2, []])
+})
+
 const slow = defineRoom('slow/:id', { messages: { add: Type.Object({}) }, events: {} })
 const refusing = defineRoom('refusing/:id', { messages: { add: Type.Object({}) }, events: {} })
 

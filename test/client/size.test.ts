@@ -21,18 +21,18 @@ const MOST: Readonly<Record<string, number>> = {
   roomLimit: 120,
   packageSocket: 110,
   oldEngines: 130,
-  growingTexts: 1_180,
+  growingTexts: 1_225,
   iterate: 260,
   'snapshot, reload': 1_070,
   share: 2_140,
-  whole: 11_360,
+  whole: 11_405,
   react: 1_500,
   vue: 1_500,
-  builders: 12_225,
-  types: 11_425,
+  builders: 12_275,
+  types: 11_470,
   typebox: 24_500,
-  '/ws/client.js': 13_560,
-  'client.global.js': 13_720
+  '/ws/client.js': 13_610,
+  'client.global.js': 13_765
 }
 const sizes = await clientSizes()
 

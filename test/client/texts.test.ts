@@ -108,6 +108,46 @@ t.test('the parts of a text begin at its beginning, and end or throw with it', a
   }
 })
 
+t.test('where the rest of a text can never be had its reader is told that it is lost, and it does not grow any more', async (t) => {
+  const { room, answers } = askedRoom('ai/1', growingTexts)
+  const { on, emit } = listeners()
+  const told: Array<{ end?: unknown, added: string }> = []
+  room.emit = (event, ...names) => {
+    told.push(event as Said)
+    return emit(event, ...names)
+  }
+  room.gap = () => {}
+  room.frame(frame('ab', 0))
+  const parts = room.texts!.parts('answer', 'a', on, {})[Symbol.asyncIterator]()
+  t.same(await parts.next(), { value: 'ab', done: false })
+  const rest = parts.next()
+  room.frame(frame('ef', 4))
+  room.frame(frame('', 6, { end: 'done' }))
+  answers[0]!()
+  t.same(room.texts!.growing(), ['answer'], 'the end of the link says nothing of it')
+  room.frame(frame('', 6, { end: 'done' }))
+  answers[1]!(refusal('never'))
+  await t.rejects(rest, { code: 'lost' })
+  t.match(told.at(-1), { data: { id: 'a', text: 'ab' }, added: '', end: 'lost' })
+  t.same(room.texts!.growing(), [])
+  room.frame(frame('abcdef', 0))
+  t.match(told.at(-1), { data: { text: 'abcdef' }, added: 'abcdef' }, 'another text under its key')
+})
+
+t.test('a slow reader of a text has its end, and nothing of another text that has begun under its key', async (t) => {
+  const { texts, take } = make()
+  const { on } = listeners()
+  const read = () => texts.parts('answer', 'a', on, {})[Symbol.asyncIterator]()
+  take('abc', 0)
+  const parts = read()
+  t.same(await parts.next(), { value: 'abc', done: false })
+  take('d', 3, { end: 'done' })
+  take('another', 0)
+  t.same(await parts.next(), { value: 'd', done: false })
+  t.same(await parts.next(), { value: undefined, done: true })
+  t.same(await read().next(), { value: 'another', done: false })
+})
+
 t.test('a client says what it has of the texts that changed last', async (t) => {
   const { texts, take } = make()
   t.equal(texts.known(), undefined)

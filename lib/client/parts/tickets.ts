@@ -43,7 +43,9 @@ export const tickets: Part = ({ line, host, options, shown }) => {
       void (async () => {
         // Until it succeeds, it is tried again, and at last the server ends the link.
         line.after('renew', line.timeout, () => { renewal(expires) })
-        await line.authenticate()
+        const token = await line.authenticate()
+        if (shown.connectionId !== connectionId) return
+        line.token = token
         const ticket = await fetchTicket()
         if (shown.connectionId === connectionId) line.send({ type: 'auth', id: 'auth', data: { ticket } })
       })().catch(() => {})
