@@ -163,7 +163,9 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       const answer = await new Promise<Frame | undefined>((resolve) => { host.ask('history', name, question, resolve) })
       if (handle.end) return
       const data = (answer?.data ?? {}) as Past
-      if (answer?.type !== 'ack') return post({ to: from, frame: { ...frame, type: 'error', data: AWAY } as Frame })
+      if (answer?.type !== 'ack') {
+        return post({ to: from, frame: { ...frame, type: 'error', data: answer?.data ?? AWAY } as Frame })
+      }
       if (at && !data.resumed) resumed = false
       else {
         past.push(...data.events)

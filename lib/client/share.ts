@@ -30,18 +30,23 @@ export function share (name = ''): Part {
     // The types of Node know some of them otherwise.
     const { navigator: { locks } = {}, BroadcastChannel } = globalThis as unknown as Platform
     if (core.isHub || !locks || !BroadcastChannel) return
-    const { url, options, line, host } = core
+    const { url, options, line, host, shown } = core
     const { over } = host
     const { prepare, open } = line
     const place = `realtime ${url} ${name}`
     const createChannel = (): Channel => new BroadcastChannel(place)
+    /** The server recognises the tabs by the connections that they had by another hub. */
+    const former: Part = (next) => {
+      const known = [shown.connectionId, line.former].filter(Boolean).join()
+      if (known) next.line.former = known
+    }
     const shared = createSharedLink({
       core,
       locks,
       place,
       createChannel,
       lead: (signal) => runHub({
-        connect: (hub) => core.createClient(url, { ...options, use: [hub, ...options.use ?? []] }),
+        connect: (hub) => core.createClient(url, { ...options, use: [former, hub, ...options.use ?? []] }),
         locks,
         place,
         channel: createChannel(),

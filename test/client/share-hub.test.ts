@@ -265,6 +265,46 @@ for (const transport of TRANSPORTS) {
   })
 }
 
+t.test('the tab that takes the link over names the connection before, which events may have left out', async (t) => {
+  const app = await start(t)
+  const open = browser(t, app)
+  const joins: Array<{ connection?: string }> = []
+  class Spied extends WebSocket {
+    override send (text: string): void {
+      const { type, data } = JSON.parse(text) as { type: string, data: object }
+      if (type === 'join') joins.push(data)
+      super.send(text)
+    }
+  }
+  const one = open()
+  await one.join('chat/1').joined
+  const two = open({ WebSocket: Spied })
+  await two.join('chat/1').joined
+  const { connectionId } = two
+  t.equal(connectionId, one.connectionId)
+  one.close()
+  await until('the link has moved', () => joins.length > 0)
+  t.equal(joins[0]!.connection?.split(',')[0], connectionId)
+})
+
+t.test('a tab is told why the server refuses what it has missed', async (t) => {
+  const app = await start(t)
+  const open = browser(t, app)
+  class Refusing extends WebSocket {
+    override send (text: string): void {
+      const { type, id, room } = JSON.parse(text) as { type: string, id: string, room: string }
+      if (type !== 'history') return super.send(text)
+      const data = { code: 'forbidden', message: 'nothing of before', retry: 'never' }
+      this.emit('message', Buffer.from(JSON.stringify({ type: 'error', id, room, data })), false)
+    }
+  }
+  const one = open({ WebSocket: Refusing })
+  await one.join('chat/1').joined
+  await app.app.rooms.broadcast('chat/1', 'said', { text: 'a', by: 'server' })
+  const two = open()
+  t.match(await rejection(two.join('chat/1', { last: 1 }).joined), { code: 'forbidden' })
+})
+
 t.test('a token() that fails is told as such to all tabs', async (t) => {
   const app = await start(t)
   const open = browser(t, app)
