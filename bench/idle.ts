@@ -47,7 +47,9 @@ async function measure (broker: Broker, count: number): Promise<Figures> {
     event: () => 0,
     gap () {},
     presence () {},
+    values: () => [],
     control () {},
+    missed () {},
     state () {}
   })
   const slots = new Slots(

@@ -187,7 +187,7 @@ export class BenchNode {
   }
 
   async start (): Promise<void> {
-    await this.adapter.start({ nodeId: 'bench', log, ...this.hub.host, control: quiet, state: quiet })
+    await this.adapter.start({ nodeId: 'bench', log, ...this.hub.host, control: quiet, missed: quiet, state: quiet })
     this.hub.start()
   }
 
