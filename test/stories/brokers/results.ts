@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { grouped } from '../../../lib/structures/grouped.js'
 import type { AdapterName } from './broker.js'
 import type { LibState } from './digest.js'
@@ -84,6 +84,9 @@ export class Results {
       return [...present, ...older.slice(0, Math.max(0, MOST - present.length))]
     })
     const lines = kept.sort((a, b) => nameOf(a) < nameOf(b) ? -1 : 1).map((each) => JSON.stringify(each))
-    writeFileSync(this.#path, `[\n${lines.join(',\n')}\n]\n`)
+    // Ended in the middle of a write, a file would have lost all runs.
+    const whole = new URL(`${this.#path.href}.new`)
+    writeFileSync(whole, `[\n${lines.join(',\n')}\n]\n`)
+    renameSync(whole, this.#path)
   }
 }
