@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { LeaseStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
 import { ExpiringMap } from '../structures/expiring-map.js'
+import { GivenUp } from '../structures/given-up.js'
 import { Lately } from '../structures/lately.js'
 import { Rerun } from '../structures/rerun.js'
 import { inTurns } from '../structures/slices.js'
@@ -46,9 +47,8 @@ export class Leases {
   readonly #options: LeasesOptions
   /** Leases that this node no longer wants, and that its adapter could not be told of. */
   readonly #owed = new ExpiringMap<OwedLease>(MAX_OWED)
-  /** How many of them were given up because there were too many, and how many of these the log knows. */
-  #givenUp = 0
-  #reported = 0
+  /** Those of them that were given up because there were too many. */
+  readonly #givenUp = new GivenUp()
   /** Leases that this node holds though its adapter could not be asked: others count them as soon as it is told. */
   readonly #untold = new ExpiringMap<HeldLease>(MAX_OWED)
   /** Leases given back lately, of which data without the last changes knows nothing. */
@@ -161,7 +161,7 @@ export class Leases {
       const now = performance.now()
       if (owed === undefined && this.#owed.size >= MAX_OWED) {
         this.#owed.sweep(now)
-        if (this.#owed.size >= MAX_OWED) this.#givenUp++
+        if (this.#owed.size >= MAX_OWED) this.#givenUp.note()
       }
       this.#owed.set(nameOf(lease), { ...lease, until }, until, now)
     }
@@ -178,10 +178,7 @@ export class Leases {
   #pay (most: number): void {
     clearTimeout(this.#payer)
     this.#payer = undefined
-    if (this.#givenUp > this.#reported) {
-      this.#reported = this.#givenUp
-      this.#options.onError(new Error(givenUp(this.#givenUp)))
-    }
+    this.#givenUp.report((count) => { this.#options.onError(new Error(givenUp(count))) })
     const all = [...this.#owed.values(performance.now())]
     const owed = all.slice(0, most)
     if (all.length > most) this.#payLater()

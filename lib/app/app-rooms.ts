@@ -59,7 +59,6 @@ export interface AppRoomsOptions {
   readonly requests: Requests
   readonly readiness: Readiness
   readonly stats: () => Promise<Record<string, unknown>>
-  /** Called when a broadcast fails, because its caller may not await it. */
 }
 
 /** What is said of a call whose outcome is not known: to repeat it is the way out, and harms nothing. */

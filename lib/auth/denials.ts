@@ -30,6 +30,7 @@ export interface Found {
   readonly rooms: readonly string[]
 }
 
+const NOTHING: Found = { isUser: false, isToken: false, hasLost: false, rooms: [] }
 /** Denials that are checked for expiry when one is added. */
 const SWEEP = 8
 
@@ -113,19 +114,21 @@ export class Denials {
    */
   async find ({ userId, tokenId }: Identity, rooms: readonly string[]): Promise<Found> {
     const { store } = this.#options
-    if (store === undefined) return { isUser: false, isToken: false, hasLost: false, rooms: [] }
+    if (store === undefined) return NOTHING
     const now = Date.now()
-    const isDenied = async (subject: string): Promise<boolean> => {
-      return this.#denied.get(subject, now) !== undefined || await store.isDenied([subject])
+    const isAny = async (subjects: readonly string[]): Promise<boolean> => {
+      return subjects.some((subject) => this.#denied.get(subject, now) !== undefined) || await store.isDenied(subjects)
     }
-    const [isUser, isToken, hasLost] = await Promise.all([
-      isDenied(keyOfKind('user', userId)),
-      tokenId !== undefined && isDenied(keyOfKind('token', tokenId)),
-      isDenied(keyOfKind('member', userId))
-    ])
+    const user = keyOfKind('user', userId)
+    const token = tokenId === undefined ? [] : [keyOfKind('token', tokenId)]
+    const member = keyOfKind('member', userId)
+    // One question for nearly everybody; of the few others it is asked which.
+    if (!await isAny([user, ...token, member])) return NOTHING
+    const isUser = await isAny([user])
+    const isToken = token.length > 0 && await isAny(token)
+    const hasLost = await isAny([member])
     const lost: string[] = []
-    // One after the other: few have lost any.
-    if (hasLost) for (const room of rooms) if (await isDenied(keyOfKind('member', userId, room))) lost.push(room)
+    if (hasLost) for (const room of rooms) if (await isAny([keyOfKind('member', userId, room)])) lost.push(room)
     return { isUser, isToken, hasLost, rooms: lost }
   }
 

@@ -1,4 +1,4 @@
-/** What a peer has yet to give for a beat: any sign of life, or, once it gave one, the answer to the beat itself. */
+/** What a peer has yet to give for a beat: a sign of life, or, once it gave one, the answer to the beat itself. */
 export type Owed = 'life' | 'answer' | 'nothing'
 
 /**

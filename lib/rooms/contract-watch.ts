@@ -25,7 +25,7 @@ const PATIENCE = 250
 /** Contracts that one node reports, and differences that it reports of each. */
 export const MAX_CONTRACTS = 100
 const MAX_TOLD = 10
-/** Characters of a contract; of a larger one only the fingerprint is published. */
+/** Characters of a contract, and of its histories; of a larger one only the fingerprint is published. */
 const MAX_TEXT = 65_536
 
 /** Describes what two nodes must have in common of a family of rooms, in words that a person can compare. */
@@ -125,13 +125,8 @@ export class ContractWatch {
   }
 
   get #entry (): { userId: string, connection: string, data?: unknown } {
-    const data = [...this.#mine]
-    const isShort = JSON.stringify(data).length <= MAX_TEXT
-    return {
-      userId: this.#fingerprint,
-      connection: this.#options.nodeId,
-      ...(isShort ? { data: { rooms: data, histories: this.#histories } } : {})
-    }
+    const [rooms, histories] = [short([...this.#mine]), short(this.#histories)]
+    return { userId: this.#fingerprint, connection: this.#options.nodeId, data: { rooms, histories } }
   }
 
   async #look (): Promise<void> {
@@ -150,6 +145,9 @@ export class ContractWatch {
     }
   }
 }
+
+/** What is short enough to be published. */
+function short<T> (data: T): T | undefined { return JSON.stringify(data).length <= MAX_TEXT ? data : undefined }
 
 /** Reads the contract of another node, which is input like everything that comes from a broker. */
 function contractOf (data: unknown): Map<string, string> | undefined {

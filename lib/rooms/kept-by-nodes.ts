@@ -32,13 +32,11 @@ export class KeptByNodes {
   /** Resolves at once while it is known, otherwise when the nodes have said so or the broker does not answer. */
   async look (): Promise<void> {
     const isKnown = this.#kept.size > 0
-    if (performance.now() - this.#looked < (isKnown ? FRESH : AGAIN)) {
-      await (isKnown ? undefined : this.#looking)
-      return
+    if (performance.now() - this.#looked >= (isKnown ? FRESH : AGAIN)) {
+      this.#looked = performance.now()
+      // While the broker is away what is published is refused by itself.
+      this.#looking = this.#read().catch(() => undefined)
     }
-    this.#looked = performance.now()
-    // While the broker is away what is published is refused by itself.
-    this.#looking = this.#read().catch(() => undefined)
     if (!isKnown) await this.#looking
   }
 

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { PresenceChange, PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
+import { GivenUp } from '../structures/given-up.js'
 import { Lately } from '../structures/lately.js'
 import { OrderedMap } from '../structures/ordered-map.js'
 import { Rerun } from '../structures/rerun.js'
@@ -48,9 +49,8 @@ export class PresenceKeeper {
   readonly #tell: (room: string, userId: string, former: readonly string[]) => void
   readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new OrderedMap<Ending>()
-  /** Leaves that were given up because too many were owed, and how many of them the log knows. */
-  #givenUp = 0
-  #reported = 0
+  /** Leaves that were given up because too many were owed. */
+  readonly #givenUp = new GivenUp()
   /** Entries that ended lately, by their names: data without the last changes still shows them. */
   readonly #ended = new Lately<Ending>()
   /** Whether entries are kept as long as their node: else one that comes back so ends on its own, soon. */
@@ -258,7 +258,7 @@ export class PresenceKeeper {
       this.#owed.set(name, { ...placed, endsAt })
       if (this.#owed.size <= MAX_OWED) return
       this.#owed.shift()
-      this.#givenUp++
+      this.#givenUp.note()
     }
     try {
       const left = this.#store.leave(room, entry, Math.max(0, endsAt - performance.now()))
@@ -274,10 +274,7 @@ export class PresenceKeeper {
   }
 
   #endOwed (): void {
-    if (this.#givenUp > this.#reported) {
-      this.#reported = this.#givenUp
-      this.#onError(new Error(givenUp(this.#givenUp)))
-    }
+    this.#givenUp.report((count) => { this.#onError(new Error(givenUp(count))) })
     let count = 0
     for (const [name, placed] of this.#owed) {
       if (++count > AT_ONCE) break

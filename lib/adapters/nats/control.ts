@@ -4,6 +4,7 @@ import { keyOf } from '../../protocol/key.js'
 import type { Control, ControlMessage } from '../adapter.js'
 import { Early } from '../broker/early.js'
 import { Envelopes, idOf, KEPT, mustArrive } from '../broker/envelopes.js'
+import { Missed } from '../broker/missed.js'
 import { Refusal } from '../../errors/refusal.js'
 import { Rerun } from '../../structures/rerun.js'
 import { after } from '../../structures/timers.js'
@@ -56,17 +57,15 @@ export class NatsControl implements Control {
   /** How often the link was lost. */
   #losses = 0
   #startedAt = 0
-  /** When all messages had been read last, by `performance.now()`. */
-  #readAt = Number.POSITIVE_INFINITY
-  /** Whether messages may have been dropped that this node has not read, which is told when the rest is read. */
-  #hasMissed = false
+  readonly #missed: Missed
   #timer: NodeJS.Timeout | undefined
   readonly #early = new Early()
   readonly #reading = new Rerun(() => this.#early.behind(() => this.#read(), (text) => { this.#takeKept(text) }))
 
   constructor (options: NatsControlOptions) {
     this.#options = options
-    const { prefix, tag, kept } = options
+    const { prefix, tag, kept, onMissed } = options
+    this.#missed = new Missed(CUT_OFF, onMissed)
     this.#envelopes = new Envelopes(tag, () => kept?.clock.ahead ?? 0)
     this.#plan = {
       name: `${prefix}_control`,
@@ -101,7 +100,7 @@ export class NatsControl implements Control {
     this.#created = String(created)
     // More may have come meanwhile.
     if (this.#top < state.last_seq) [this.#top, this.#newest] = [state.last_seq, newest]
-    this.#readAt = performance.now()
+    this.#missed.isRead()
   }
 
   /** Called when the link breaks: the server may come back with other messages under the same numbers. */
@@ -178,9 +177,9 @@ export class NatsControl implements Control {
   }
 
   async #read (): Promise<void> {
-    const { link, onMissed } = this.#options
+    const { link } = this.#options
     if (!link.isUp) throw away()
-    this.#hasMissed ||= performance.now() - this.#readAt > CUT_OFF
+    this.#missed.begins()
     const losses = this.#losses
     const { state, created } = await this.#look()
     const last = state.last_seq
@@ -199,16 +198,13 @@ export class NatsControl implements Control {
     while (this.#top < last) this.#takeAll(await this.#page(last))
     this.#compared = compared
     this.#isDoubted = losses !== this.#losses
-    this.#readAt = performance.now()
-    const hasMissed = this.#hasMissed
-    this.#hasMissed = false
-    if (hasMissed) onMissed()
+    this.#missed.isRead()
   }
 
   /** Reads all there is once more: what was received is passed over, and what was lost with its number is not there. */
   #restart (): void {
     this.#top = 0
-    this.#hasMissed = true
+    this.#missed.note()
   }
 
   /** Whether the newest message that was received has its number still, as far as it can be there. */

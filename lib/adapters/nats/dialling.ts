@@ -63,8 +63,8 @@ export function hearErrors (connection: NatsConnection): void {
   const socket = (connection as NatsConnection & Attempt).protocol?.transport?.socket
   if (socket === undefined) return
   const takeOff = socket.removeAllListeners.bind(socket)
-  socket.removeAllListeners = (event) => {
-    takeOff(event)
+  socket.removeAllListeners = (...event) => {
+    takeOff(...event)
     return socket.on('error', () => {})
   }
 }

@@ -157,9 +157,12 @@ export function lookAtSlots (...clients: readonly Client[]): void {
   for (const client of clients) if (client.status === 'ready') client.refreshSlotsCache?.()
 }
 
-/** @returns milliseconds until the next attempt, half a second at most, so that a blink is over within two seconds */
+/**
+ * @returns milliseconds until the next attempt, a quarter of a second at most: who asks for a place waits two seconds
+ *   for a broker whose connections break, and of these the last pause is lost
+ */
 function retryStrategy (times: number): number {
-  return 50 * 2 ** Math.min(times, 3) * (0.75 + Math.random() / 2)
+  return 50 * 2 ** Math.min(times, 2) * (0.75 + Math.random() / 2)
 }
 
 export function messageOf (error: unknown): string {

@@ -1,6 +1,7 @@
 import type { Control, ControlMessage } from '../adapter.js'
 import { Early } from '../broker/early.js'
 import { CUT_OFF, Envelopes, isBrief, KEPT, KEPT_SURELY, mustArrive } from '../broker/envelopes.js'
+import { Missed } from '../broker/missed.js'
 import type { Unread } from '../broker/unread.js'
 import { newEpoch } from '../history/stream.js'
 import { Rerun } from '../../structures/rerun.js'
@@ -67,10 +68,7 @@ export class RedisControl implements Control {
   #mark: string | undefined
   /** The server that was read last; absent until all messages from before have been passed over. */
   #run: string | undefined
-  /** When all messages had been read last, by `performance.now()`. */
-  #readAt = Number.POSITIVE_INFINITY
-  /** Whether messages may have been dropped that this node has not read, which is told when the rest is read. */
-  #hasMissed = false
+  readonly #missed: Missed
   readonly #reading = new Rerun(async () => {
     if (!this.#options.link.canSend) return
     const take = (text: string): void => { this.#takeKept(text) }
@@ -84,7 +82,8 @@ export class RedisControl implements Control {
 
   constructor (options: RedisControlOptions) {
     this.#options = options
-    const { link, keys, tag } = options
+    const { link, keys, tag, onMissed } = options
+    this.#missed = new Missed(CUT_OFF, onMissed)
     this.#told = new Tape(keys.told, '')
     this.#brief = new Tape(keys.brief, BRIEF)
     this.#envelopes = new Envelopes(tag, () => link.ahead(keys.control))
@@ -175,12 +174,12 @@ export class RedisControl implements Control {
   }
 
   async #read (): Promise<void> {
-    const { link, onForgotten, onMissed } = this.#options
+    const { link, onForgotten } = this.#options
     const { run } = link
     const tapes = [this.#told, this.#brief]
     // Another server may number its messages otherwise: all of them are read, and none is handed over twice.
     if (run !== this.#run) for (const tape of tapes) tape.top = undefined
-    this.#hasMissed ||= performance.now() - this.#readAt > CUT_OFF
+    this.#missed.begins()
     for (let isDone = false; !isDone;) {
       const mark = this.#mark
       const page = await this.#page(tapes)
@@ -193,10 +192,7 @@ export class RedisControl implements Control {
     }
     for (const tape of tapes) tape.top ??= FIRST
     this.#run = run
-    this.#readAt = performance.now()
-    const hasMissed = this.#hasMissed
-    this.#hasMissed = false
-    if (hasMissed) onMissed()
+    this.#missed.isRead()
   }
 
   async #page (tapes: readonly Tape[]): Promise<{ readonly mark: string, readonly isLast: boolean }> {
@@ -209,7 +205,7 @@ export class RedisControl implements Control {
       [newEpoch(), PAGE, ...places]
     ) as [string, string, ...string[][]]
     const now = performance.now()
-    if (this.#ages.read(Number(time), before, now)) this.#hasMissed = true
+    if (this.#ages.read(Number(time), before, now)) this.#missed.note()
     for (const [index, tape] of tapes.entries()) {
       const entries = all[index]!
       for (let at = 0; at + 1 < entries.length; at += 2) {

@@ -5,7 +5,7 @@ const TOLERANCE = 1_000
 
 /**
  * Tells how old kept messages are, by the clock of the server that named them. Another server that takes its place may
- * have another clock, and names those that follow by it. For as long as any of before may be kept, the clock by which a
+ * have another clock, and names those that follow by it. While messages from before may be kept, the clock by which a
  * message is younger counts: one that came through the change must not be taken for an old one.
  */
 export class MessageAges {

@@ -5,25 +5,31 @@ import { jetstreamManager } from '@nats-io/jetstream'
 import t, { type Test } from 'tap'
 import { Leases } from '../../../lib/admission/leases.js'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
-import { node, reliable } from '../../../lib/adapters/contract/host.js'
+import { node, reliable, type Node } from '../../../lib/adapters/contract/host.js'
 import { nats } from '../../../lib/adapters/nats/adapter.js'
 import { NatsLink } from '../../../lib/adapters/nats/link.js'
 import { NatsState } from '../../../lib/adapters/nats/state.js'
 import { PresenceKeeper } from '../../../lib/rooms/presence.js'
 import { FaultProxy } from '../../helpers/fault-proxy.js'
-import { missing, startNats, until } from '../../helpers/servers.js'
+import { missing, startNats, until, type Server } from '../../helpers/servers.js'
 
 const skip = missing('nats-server')
 const LEASE = 60_000
+
+/** A node whose link can be cut. */
+async function behindProxy (t: Test): Promise<{ server: Server, proxy: FaultProxy, a: Node }> {
+  const server = await startNats(t)
+  const proxy = new FaultProxy(server.port)
+  const a = await node(t, nats({ url: `nats://127.0.0.1:${await proxy.listen()}`, timeout: 1_000 }), 'a')
+  t.teardown(() => proxy.close())
+  return { server, proxy, a }
+}
 
 void t.test(
   'nats: a server put back to older data is noticed by each node at once, also where others have written more since than was lost',
   { skip },
   async (t) => {
-    const server = await startNats(t)
-    const proxy = new FaultProxy(server.port)
-    const a = await node(t, nats({ url: `nats://127.0.0.1:${await proxy.listen()}`, timeout: 1_000 }), 'a')
-    t.teardown(() => proxy.close())
+    const { server, proxy, a } = await behindProxy(t)
     const b = await node(t, nats({ url: server.url, timeout: 1_000 }), 'b')
     for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
     const data = join(server.directory, 'data')
@@ -58,10 +64,7 @@ void t.test(
   'nats: each run of a server is other data for a node, and a link that broke is not',
   { skip },
   async (t) => {
-    const server = await startNats(t)
-    const proxy = new FaultProxy(server.port)
-    const a = await node(t, nats({ url: `nats://127.0.0.1:${await proxy.listen()}`, timeout: 1_000 }), 'a')
-    t.teardown(() => proxy.close())
+    const { server, proxy, a } = await behindProxy(t)
     proxy.cut()
     await until('the link was broken and is back', () => a.host.states.join() === 'true,false,true')
     await a.adapter.leases!.acquire('user:ann', 'c1', 1, LEASE)
