@@ -69,7 +69,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   /** The room whose gap the tabs have been told of by the server's own frame. */
   let told: string | undefined
 
-  const post = (letter: Letter): void => { channel.postMessage({ ...letter, hub }) }
+  let post = (letter: Letter): void => { channel.postMessage({ ...letter, hub }) }
   const leave = (from: string): void => {
     // Those that are gone have said so, too.
     denials.clear()
@@ -207,8 +207,10 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       if (!isAdmitted) void admit(from, frame, handle)
       // The members may be others than before the break: by a hole in the sequence the tab asks for them.
       else if (room.sequence! >= 0) {
-        const data = { sequence: room.sequence! + 2, joined: [], left: [] }
-        post({ to: from, frame: { type: 'presence', room: name, data } as Frame })
+        post({
+          to: from,
+          frame: { type: 'presence', room: name, data: { sequence: room.sequence! + 2, joined: [], left: [] } } as Frame
+        })
       }
       isAdmitted = true
     }
@@ -267,6 +269,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
 
   return () => {
     client.close()
+    // What was under way comes to its end too, and is told to nobody: the tabs have heard that the link is down.
+    post = () => {}
     channel.close()
   }
 }

@@ -3,6 +3,9 @@ export interface Rate { /** Messages per second. */ readonly messages: number, r
 /** Bytes of an answer that cost as much as one message. */
 const UNIT = 16_384
 
+/** Part of a message that sums of milliseconds are wrong by at most; nobody who waited as told is refused for it. */
+const ROUNDING = 1e-6
+
 /** Cost of an answer in messages, on top of the message that asked for it. */
 export function costOf (bytes: number): number { return Math.floor(bytes / UNIT) }
 
@@ -30,8 +33,8 @@ export class TokenBucket {
   take (now: number, cost = 1): number {
     const { messages, burst } = this.#rate
     const filled = this.#refill(now)
-    if (filled >= cost) {
-      this.#tokens = filled - cost
+    if (filled >= cost - ROUNDING) {
+      this.#tokens = Math.max(0, filled - cost)
       return 0
     }
     this.#tokens = Math.max(filled - cost, -burst - 1)
@@ -69,7 +72,7 @@ export class TokenBucket {
   }
 
   /** Messages that are spent of the burst, by the last call; one that is half there again cannot be spent. */
-  get used (): number { return Math.ceil(this.#rate.burst - this.#tokens) }
+  get used (): number { return Math.ceil(this.#rate.burst - this.#tokens - ROUNDING) }
 
   /** Whether the peer has ignored as many refusals as its burst. */
   get isFlooded (): boolean { return this.#tokens <= -this.#rate.burst }

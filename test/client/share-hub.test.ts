@@ -287,6 +287,30 @@ t.test('the tab that takes the link over names the connection before, which even
   t.equal(joins[0]!.connection?.split(',')[0], connectionId)
 })
 
+t.test('a tab that ends while the server is asked to let it in ends without an error', async (t) => {
+  let answer: ((isAllowed: boolean) => void) | undefined
+  const app = await start(t, {
+    declare: (app) => {
+      app.room(defineRoom('slow', {}), {
+        authorize: async () => await new Promise<boolean>((resolve) => { answer = resolve })
+      })
+    }
+  })
+  const one = browser(t, app)()
+  const { joined } = one.join('slow')
+  await until('the server is asked', () => answer !== undefined)
+  const errors: unknown[] = []
+  const note = (error: unknown): void => { errors.push(error) }
+  process.prependListener('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  one.close()
+  t.equal((await rejection(joined)).code, 'closed')
+  // A rejection counts as unhandled when the turn is over.
+  await tick()
+  t.same(errors, [])
+  answer!(false)
+})
+
 t.test('a tab is told why the server refuses what it has missed', async (t) => {
   const app = await start(t)
   const open = browser(t, app)

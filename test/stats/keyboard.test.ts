@@ -86,7 +86,7 @@ async function walk (page: Page): Promise<Focused[]> {
 const PLACES = (key: string): ReadonlyArray<readonly [what: string, hash: string, shows: RegExp]> => [
   ['overview', '', /Show this node/],
   ['rooms', '#rooms', /of \d+ rooms/],
-  ['room', '#rooms/chat%2F1', /The newest first/],
+  ['room', '#rooms/chat%2F1', /The newest first[^]*of 4 connections/],
   ['connections', '#connections', /of 4 connections/],
   ['user', '#users/ada', /of 2 connections/],
   ['connection', `#connections/${key}`, /last sign of life/],
@@ -219,10 +219,29 @@ t.test('by keyboard and without motion', { skip: skipWithoutChromium(), timeout:
       t.same([...seen].sort(), [...stops].sort(), `${button}: each of its controls is reached`)
       // The page below goes on, and makes its parts anew.
       await looked()
+      // A node that was slow to answer has no button until it does.
+      await page.waitForFunction(`document.querySelector('main').innerHTML.includes(${JSON.stringify(from)})`)
       await page.keyboard.press('Escape')
       await page.getByRole('dialog').waitFor({ state: 'detached' })
       t.equal(await active(), from, `${button}: the focus is back`)
     }
+  })
+
+  await t.test('a question whose button is gone gives the focus to the heading', async (t) => {
+    await show('', /Show this node/)
+    await page.getByRole('button', { name: 'Drain' }).first().press('Enter')
+    await page.getByRole('dialog').waitFor()
+    await page.route('**/nodes', async (route) => {
+      const answer = await route.fetch()
+      const { items, ...rest } = await answer.json() as { items: Array<{ node: string }> }
+      await route.fulfill({ json: { ...rest, items: items.map(({ node }) => ({ node, isAnswering: false })) } })
+    })
+    await looked()
+    await page.getByText('does not answer').first().waitFor()
+    await page.keyboard.press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    t.equal(await page.evaluate('document.activeElement.id'), 'title')
+    await page.unroute('**/nodes')
   })
 
   await t.test('a question does not move either, and what does elsewhere is found', async (t) => {

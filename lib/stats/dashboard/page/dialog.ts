@@ -54,8 +54,11 @@ export function confirm ({ title, text, verb, typed, durations, action, done, to
   const key = document.activeElement?.getAttribute('data-key') ?? null
   dialog.addEventListener('close', () => {
     dialog.remove()
-    // What had the focus may have been made anew meanwhile.
-    if (key !== null && document.activeElement === document.body) keyed(document, key)[0]?.focus()
+    if (document.activeElement !== document.body) return
+    // What had the focus may have been made anew meanwhile, or be gone, as with a node that does not answer.
+    const opener = key === null ? undefined : keyed(document, key)[0]
+    const back = opener ?? document.querySelector<HTMLElement>('#title')
+    back?.focus()
   })
   document.body.append(dialog)
   dialog.showModal()
