@@ -54,7 +54,8 @@ export interface PresenceEntry extends PresentUser {
 
 /**
  * Who is in a room, by user. The store decides joins and leaves in one atomic step, so that exactly one node announces
- * each.
+ * each. A node whose link was away is given, when it is back, the changes that it missed in subscribed rooms in which
+ * it has entries; where they are no longer kept, one of nobody with the newest sequence, after which members ask.
  */
 export interface PresenceStore {
   /**

@@ -304,6 +304,8 @@ t.test('every timer goes through the helper of its side, which knows what the pl
 /** Who may ask for the time of day, and why. */
 const TIME_OF_DAY: Record<string, string> = {
   'client/share-hub.ts': 'the timestamp of a value, where its own is not known',
+  'adapters/contract/blinks.ts': 'the ends of denials, as a caller reckons them',
+  'adapters/contract/clocks.ts': 'it is set to another time',
   'adapters/contract/denials.ts': 'the ends of denials, as a caller reckons them',
   'adapters/contract/events.ts': 'the timestamp of an event',
   'adapters/contract/host.ts': 'the timestamp of an event',

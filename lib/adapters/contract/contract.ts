@@ -1,5 +1,6 @@
 import { claimsContract } from './claims.js'
 import { clearingContract } from './clearing.js'
+import { clocksContract } from './clocks.js'
 import { controlContract } from './control.js'
 import { denialsContract } from './denials.js'
 import { eventsContract } from './events.js'
@@ -42,4 +43,5 @@ export function adapterContract (
   denialsContract(subject)
   namesContract(subject)
   controlContract(subject)
+  clocksContract(subject)
 }
