@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { ControlMessage } from '../../../lib/adapters/adapter.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'
@@ -73,5 +74,37 @@ else {
     await t.rejects(b.adapter.control!.send({ type: 'revoke', user: 'ann', until: 1 }), { code: 'unavailable' })
     t.equal(await client.xlen(TOLD), 100_000)
     await b.adapter.control!.send({ type: 'moved', user: 'bob', connection: 'c' })
+  })
+
+  t.test('redis: a server whose clock is behind that of the one before takes messages, and drops those that are a minute old', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const b = await join(t, server.url, 'b')
+    const send = async (user: string): Promise<void> => {
+      await b.adapter.control!.send({ type: 'revoke', user, until: 1 })
+    }
+    /** The server time of the newest message, and how many there are. */
+    const tape = async (): Promise<{ time: number, length: number }> => {
+      const [[id]] = await client.xrevrange(TOLD, '+', '-', 'COUNT', 1) as [[string, string[]]]
+      return { time: Number.parseInt(id, 10), length: await client.xlen(TOLD) }
+    }
+    const ahead = 20 * MINUTE
+    // As many as are kept of a minute, of which all but one are older by now.
+    await client.eval(
+      "for i = 1, 99999 do redis.call('XADD', KEYS[1], ARGV[1] .. '-' .. i, 'm', 'x') end",
+      1,
+      TOLD,
+      Date.now() + ahead - MINUTE - 1
+    )
+    await client.xadd(TOLD, `${Date.now() + ahead}-1`, 'm', 'x')
+    await send('ann')
+    const first = await tape()
+    t.equal(first.length, 2, 'the newer one is kept')
+    await sleep(50)
+    await send('bob')
+    const second = await tape()
+    t.ok(second.time - first.time >= 50, `the time of messages goes on: ${second.time - first.time} ms`)
+    t.ok(second.time - first.time < 5_000, 'as fast as the clock')
+    t.equal(second.length, 3)
   })
 }

@@ -226,6 +226,10 @@ return 1
  * such a one stand `=`, its id and the id of the one before it, and a line break; both ids behind the label, with which
  * an earlier version takes it for one that does not follow, and reads.
  *
+ * A server that took the place of another may have a clock that is behind the ids of that one. Ids that stood still
+ * until it has caught up would not tell which messages are a minute old, and soon none more would be taken. So each
+ * message says by how much the clock is `behind`, and the time of the next one goes on from there.
+ *
  * KEYS  1 channel, 2 kept messages (stream)
  * ARGV  1 message, 2 milliseconds that it is kept or '', 3 milliseconds that it is kept however many there are,
  *       4 label, 5 deadline
@@ -233,7 +237,13 @@ return 1
 export const TELL = change(2, CLOCK + `
 local message, label = ARGV[1], ARGV[4]
 if ARGV[2] ~= '' then
-  local now = millis()
+  local now, behind = millis(), 0
+  local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+  local at = last and tonumber(string.match(last[1], '^%d+')) or 0
+  if at > now then
+    behind = math.max(last[2][3] == 'behind' and tonumber(last[2][4]) or 0, at - now)
+    now = now + behind
+  end
   redis.call('XTRIM', KEYS[2], 'MINID', '=', text(math.max(0, now - ARGV[2])))
   if redis.call('XLEN', KEYS[2]) >= ${MANY_TOLD} then
     redis.call('XTRIM', KEYS[2], 'MINID', '=', text(math.max(0, now - ARGV[3])))
@@ -241,8 +251,9 @@ if ARGV[2] ~= '' then
       return redis.error_reply('FULL too many messages between nodes within a minute')
     end
   end
-  local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-  local id = redis.call('XADD', KEYS[2], '*', 'm', message)
+  local id
+  if behind == 0 then id = redis.call('XADD', KEYS[2], '*', 'm', message)
+  else id = redis.call('XADD', KEYS[2], text(now) .. '-*', 'm', message, 'behind', text(behind)) end
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
   local before = last and label .. last[1] or label
   message = '=' .. label .. id .. ' ' .. before .. '\\n' .. message
