@@ -145,7 +145,8 @@ class RoomTransport<M extends UIMessage> implements ChatTransport<M> {
     const { event } = this.#options
     await whileUsed(chat, async () => {
       const { growing = [] } = await unlessAborted(chat.room.joined, abortSignal)
-      if (chat.growing === undefined && chat.isExpected && growing.includes(event)) await begun(chat, abortSignal)
+      if (chat.growing !== undefined || !chat.isExpected || !growing.includes(event)) return
+      await begun(chat, async () => await this.#grows(chatId), abortSignal)
     })
     abortSignal?.throwIfAborted()
     return chat.growing === undefined ? null : this.#read(chat, chat.growing, abortSignal)
@@ -163,10 +164,27 @@ class RoomTransport<M extends UIMessage> implements ChatTransport<M> {
     return chat
   }
 
+  #room (id: string): ChatRoom {
+    // The contract's names are options of the transport, so the types of its rooms are not known here.
+    return this.#client.join(this.#definition.at(this.#options.params(id) as never)) as unknown as ChatRoom
+  }
+
+  /** Whether an answer grows in a chat whose room is joined, by what the client was told last. */
+  async #grows (id: string): Promise<boolean> {
+    const room = this.#room(id)
+    try {
+      const { growing = [] } = await room.joined
+      return growing.includes(this.#options.event)
+    } catch {
+      return false
+    } finally {
+      void room.leave()
+    }
+  }
+
   #join (id: string): Chat {
     this.#leaveUnused()
-    // The contract's names are options of the transport, so the types of its rooms are not known here.
-    const room = this.#client.join(this.#definition.at(this.#options.params(id) as never)) as unknown as ChatRoom
+    const room = this.#room(id)
     const chat: Chat = {
       room, readers: 0, growing: undefined, isExpected: true, hasHeard: false, isOver: false, heard: new Set()
     }
@@ -317,11 +335,19 @@ async function unlessAborted<T> (
 
 /**
  * Waits for the answer of which the join has told that it grows. Answers that have ended and are still kept come before
- * it, and it may have ended, too, when its turn comes; behind that none is expected any more.
+ * it, and it may have ended, too, when its turn comes; behind that none is expected any more. Where no frame comes it
+ * may be gone since: the link may have broken meanwhile, and a later join says whether an answer grows.
  */
-async function begun (chat: Chat, signal: AbortSignal | undefined): Promise<void> {
+async function begun (chat: Chat, grows: () => Promise<boolean>, signal: AbortSignal | undefined): Promise<void> {
   await new Promise<void>((resolve) => {
-    let cancel = (): void => undefined
+    let cancel = after(SETTLED, () => { void look() })
+    const look = async (): Promise<void> => {
+      const isThere = await grows()
+      // A frame has come meanwhile, or the wait is over.
+      if (chat.hasHeard || !chat.heard.has(hear)) return
+      if (isThere) cancel = after(SETTLED, () => { void look() })
+      else settled()
+    }
     const over = (): void => {
       cancel()
       signal?.removeEventListener('abort', over)

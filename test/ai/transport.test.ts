@@ -180,6 +180,31 @@ t.test('a page that asks behind the end of the answer that grew when it joined h
   t.equal(await within('it asks again', again()), null)
 })
 
+t.test('a page waits for an answer that grows, but not where a later join tells of none', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => { mock.timers.reset() })
+  let growing = ['answer']
+  let left = 0
+  const room = { on: () => undefined, leave: async () => { left++ } }
+  const transport = createChatTransport({
+    join: () => ({ ...room, joined: Promise.resolve({ growing }) })
+  } as never, ai)
+  let found: unknown
+  void transport.reconnectToStream({ chatId: 'c1' }).then((stream) => { found = stream })
+  for (let looks = 0; looks < 3; looks++) {
+    await turn()
+    mock.timers.tick(10_000)
+  }
+  await turn()
+  t.equal(found, undefined, 'a model may think for long')
+  // As after a link that broke while the answer ended and was forgotten.
+  growing = []
+  mock.timers.tick(10_000)
+  await turn()
+  t.equal(found, null)
+  t.equal(left, 4, 'it has left the room as often as it has asked')
+})
+
 t.test('a page that gives up while it waits for the join, or for the answer, has none to go on with', async (t) => {
   const stopped = AbortSignal.abort()
   t.equal(await within('given up before', pageThatHears().again(stopped).catch(() => null)), null)
