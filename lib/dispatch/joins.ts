@@ -83,7 +83,7 @@ export class Joins {
         (since !== undefined || last !== undefined || known.state === 'live')
       if (known !== undefined && !isMoved) {
         rooms.succeed(known, request.former)
-        const data = { ...(known.room.hasHistory ? known.room.position : {}), ...known.room.declaration.terms }
+        const data = { ...known.place, ...known.room.declaration.terms }
         connection.sendFrame({ type: 'ack', room: name, id, data })
         return
       }

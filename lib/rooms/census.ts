@@ -39,6 +39,8 @@ const SPREAD = 1_000
 /** Milliseconds after which the broker is asked again that did not answer, and how often. */
 const AGAIN = 1_000
 const TRIES = 120
+/** Entries that are asked for again at a time. */
+const AT_ONCE = 500
 /** Milliseconds for which it is remembered that a hook has run: longer than a change is kept for who has missed it. */
 const REMEMBERED = 900_000
 /** Milliseconds that a hook may need beyond its time to say that it is done. */
@@ -64,6 +66,9 @@ interface Waiting { readonly subject: string, readonly isThere: boolean, readonl
 export class Census {
   readonly #options: CensusOptions
   readonly #held = new Map<string, Held>()
+  /** Of those, subjects whose entry was refused: it is asked for again. */
+  readonly #refused = new Set<string>()
+  #again: NodeJS.Timeout | undefined
   /** By change. */
   readonly #waiting = new OrderedMap<Waiting>()
   /** Changes that are being claimed, or whose hook runs. */
@@ -90,6 +95,8 @@ export class Census {
 
   stop (): void {
     this.#isStopped = true
+    clearTimeout(this.#again)
+    this.#refused.clear()
     for (const [, { timer }] of this.#waiting) clearTimeout(timer)
     this.#waiting.clear()
   }
@@ -102,9 +109,30 @@ export class Census {
       return
     }
     this.#held.set(subject, { count: 1, graceUntil: 0 })
+    this.#join(subject, (error) => { this.#options.onError(error, subject, true) })
+  }
+
+  /** Without its entry nobody is told of a subject before the entries are renewed, which may be minutes later. */
+  #join (subject: string, onRefused: (error: unknown) => void = () => {}): void {
     this.#options.keeper.join(...this.#placeOf(subject)).catch((error: unknown) => {
-      this.#options.onError(error, subject, true)
+      if (this.#isStopped || !this.#held.has(subject)) return
+      onRefused(error)
+      this.#refused.add(subject)
+      this.#joinLater()
     })
+  }
+
+  #joinLater (): void {
+    this.#again ??= after(() => {
+      this.#again = undefined
+      let left = AT_ONCE
+      for (const subject of this.#refused) {
+        if (left-- === 0) break
+        this.#refused.delete(subject)
+        this.#join(subject)
+      }
+      if (this.#refused.size > 0) this.#joinLater()
+    }, AGAIN).unref()
   }
 
   /**
@@ -119,6 +147,7 @@ export class Census {
     if (!isMeant) held.graceUntil = now + this.#options.grace
     if (--held.count > 0) return
     this.#held.delete(subject)
+    this.#refused.delete(subject)
     this.#options.keeper.leave(...this.#placeOf(subject), held.graceUntil <= now)
   }
 

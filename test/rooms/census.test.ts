@@ -104,6 +104,31 @@ t.test('a subject is entered once and left with its last, at once only where nob
   t.same(left(), [], 'who is not here')
 })
 
+t.test('an entry that is refused while the broker is away is asked for again until it is made, or its subject has gone', async (t) => {
+  const asked: string[] = []
+  let isAway = true
+  const keeper = {
+    join: async (_room: string, { userId }: { userId: string }) => {
+      asked.push(userId)
+      if (isAway) throw new Error('away')
+    },
+    leave: () => undefined
+  } as unknown as PresenceKeeper
+  const { census, errors } = node(t, memory().claims!, { keeper })
+  const since = (): string[] => asked.splice(0).sort()
+  for (const user of ['ada', 'bob', 'eve']) census.enter(user)
+  t.same(since(), ['ada', 'bob', 'eve'])
+  census.leave('eve', true)
+  await delay(1_200)
+  t.same(since(), ['ada', 'bob'])
+  t.match(errors, [{ message: 'away' }, { message: 'away' }], 'each is told once, and who has gone is not')
+  isAway = false
+  await delay(1_200)
+  t.same(since(), ['ada', 'bob'])
+  await delay(1_200)
+  t.same(since(), [])
+})
+
 t.test('a change that is heard of twice, while it waits or its hook runs, runs it once', async (t) => {
   let end = (): void => {}
   const ran: string[] = []

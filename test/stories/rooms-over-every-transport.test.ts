@@ -127,6 +127,38 @@ t.test(
   }
 )
 
+t.test('a second join while the first one still replays is acked with what has come by then', async (t) => {
+  let asked = 0
+  const server = await start(t, {
+    declare: (app) => {
+      declareChat(app, {
+        history: { size: 10_000 },
+        authorize () {
+          asked++
+          return true
+        }
+      })
+    }
+  })
+  const positions = await Promise.all(Array.from({ length: 5_000 }, async (_, n) =>
+    await server.app.rooms.broadcast('chat/1', 'said', { text: `${n} ${'.'.repeat(2_000)}`, by: 'x' })))
+  const since = positions[0]!.position!
+  const ada = await connect(server, { token: server.token('ada') })
+  ada.stall()
+  for (const id of ['j-1', 'j-2']) ada.send({ type: 'join', room: 'chat/1', id, data: { since } })
+  await eventually('both are asked for', () => asked, (count) => count === 2)
+  await new Promise((resolve) => { setImmediate(resolve) })
+  ada.resume()
+  await ada.next('said', ({ offset }) => offset === positions.length)
+  await ada.next('ack', ({ id }) => id === 'j-2')
+  const frames = ada.queue.all
+  const heard = frames.filter(({ type }) => type === 'said').map(({ offset }) => offset)
+  t.same(heard, positions.slice(1).map(({ position }) => position!.offset))
+  const at = frames.findIndex(({ id }) => id === 'j-2')
+  t.not(frames.at(-1), frames[at], 'the replay was under way')
+  t.equal((frames[at]!.data as { offset: number }).offset, frames[at - 1]!.offset)
+})
+
 t.test('what onJoin sends comes behind the ack, and what it throws refuses the join', async (t) => {
   const server = await start(t, {
     declare: (app) => {
