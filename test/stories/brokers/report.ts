@@ -61,7 +61,7 @@ export function faultsOf (fault: Fault, result: Result): string[] {
 export interface Left { readonly adapter: AdapterName, readonly fault: Fault, readonly reason: string }
 
 const HEADINGS = [
-  'adapter', 'fault', 'runs', 'kept', 'heard', 'told', 'again behind a gap', 'messages', 'revoked after, ms',
+  'adapter', 'fault', 'runs', 'of this state', 'kept', 'heard', 'told', 'again behind a gap', 'messages', 'revoked after, ms',
   's per run', 'load', 'what was broken', 'before'
 ]
 /** Columns that are words. */
@@ -73,9 +73,17 @@ function inMs (value: number): string { return value === Infinity ? 'never' : St
 
 const isKept = ({ broken }: Run): boolean => Object.keys(broken).length === 0
 
+/** The runs that a row counts: all of this state, and the newest of others until there are so many. */
+const COUNTED = 20
+
+function countedOf (cell: readonly Run[], lib: LibState): Run[] {
+  const present = cell.filter((run) => lib.has(run))
+  const older = cell.filter((run) => !lib.has(run)).sort((a, b) => a.at < b.at ? 1 : -1)
+  return [...present, ...older.slice(0, Math.max(0, COUNTED - present.length))]
+}
+
 function row (all: readonly Run[], lib: LibState): string {
-  const present = all.filter((run) => lib.has(run))
-  const cell = present.length > 0 ? present : all
+  const cell = countedOf(all, lib)
   const before = all.filter((run) => !cell.includes(run))
   const { adapter, fault } = cell[0]!
   const sum = (of: (run: Run) => number): number => cell.reduce((total, run) => total + of(run), 0)
@@ -85,7 +93,7 @@ function row (all: readonly Run[], lib: LibState): string {
     for (const [kind, count] of Object.entries(broken)) kinds.set(kind, (kinds.get(kind) ?? 0) + count)
   }
   const values: Array<string | number> = [
-    adapter, present.length > 0 ? fault : `${fault} †`, cell.length, cell.filter(isKept).length,
+    adapter, fault, cell.length, cell.filter((run) => lib.has(run)).length, cell.filter(isKept).length,
     sum(({ heard }) => heard), sum(({ told }) => told), sum(({ again }) => again), sum(({ messages }) => messages),
     `${inMs(middle(revocations))}, ${inMs(Math.max(...revocations))}`,
     middle(cell.map(({ seconds }) => seconds)).toFixed(1), middle(cell.map(({ load }) => load)).toFixed(1),
@@ -95,10 +103,18 @@ function row (all: readonly Run[], lib: LibState): string {
   return `| ${values.join(' | ')} |`
 }
 
+function statesOf (runs: readonly Run[]): string {
+  const commits = new Map<string, number>()
+  for (const { commit } of runs.toSorted((a, b) => a.at < b.at ? 1 : -1)) {
+    commits.set(commit, (commits.get(commit) ?? 0) + 1)
+  }
+  return [...commits].map(([commit, count]) => `${count} of ${commit}`).join(', ')
+}
+
 /**
  * Lines of Markdown: a row for each adapter and fault that was tried, and why others were not.
  *
- * @param lib the present state; runs of another are marked
+ * @param lib the present state
  */
 export function table (runs: readonly Run[], left: readonly Left[], lib: LibState): string[] {
   const cells = ADAPTERS.flatMap((adapter) => FAULTS.flatMap(({ name }) => {
@@ -110,9 +126,8 @@ export function table (runs: readonly Run[], left: readonly Left[], lib: LibStat
     `| ${HEADINGS.join(' | ')} |`,
     `|${HEADINGS.map((heading) => WORDS.has(heading) ? '---' : '--:').join('|')}|`,
     ...cells.map((cell) => row(cell, lib)),
-    ...(runs.some((run) => !lib.has(run))
-      ? ['', '†: only of older states of `lib/`. `before`: kept of all runs of older states, where there are runs of this one.']
-      : []),
+    '',
+    `Of which states of \`lib/\` they are, by the commit: ${statesOf(cells.flatMap((cell) => countedOf(cell, lib)))}.`,
     '',
     ...faults.map(({ name, title, forgets }) =>
       `- \`${name}\`: ${title}${forgets === true ? ', and message ids with it: `twice` is no fault then' : ''}`),
