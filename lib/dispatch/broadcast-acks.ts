@@ -162,11 +162,10 @@ export class BroadcastAcks {
    */
   #forward (ack: string, isQuestion: boolean, control: Control): Audience {
     const now = performance.now()
-    for (const [id, { until, pending }] of this.#remote) {
-      if (until > now && pending.size > 0 && this.#remote.size < MAX_REMOTE &&
-        this.#remoteAnswers < MAX_REMOTE_ANSWERS) {
-        break
-      }
+    for (const [id, { until, pending, isWhole }] of this.#remote) {
+      // Members are added in turns: one that has none yet may get some.
+      const isNeeded = until > now && (!isWhole || pending.size > 0)
+      if (isNeeded && this.#remote.size < MAX_REMOTE && this.#remoteAnswers < MAX_REMOTE_ANSWERS) break
       this.#forget(id)
     }
     const remote: Remote = { pending: new Set(), until: now + REMOTE, isQuestion, isWhole: false }

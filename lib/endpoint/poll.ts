@@ -41,6 +41,9 @@ export class Poll {
     const { raw } = reply
     admission.confirm(admitted)
     if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) return await reply.send()
+    // A connection that was made for a request which is refused would be ended by nobody. Without a cursor it is the
+    // first poll, which is answered at once.
+    const wait = cursor === undefined ? 0 : waitOf(request)
     const connection = known ?? openings.connect(admitted, request.ip ?? '', undefined, 'polling')
     if (known !== undefined) connections.renew(connection, admitted.identity)
     // A client that polls too often is not refused but has to wait, since its events stay in the history.
@@ -48,8 +51,6 @@ export class Poll {
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
     // A poll may be idle for as long as it asked to wait; Node sets the limit again for the next request.
     raw.socket?.setTimeout?.(0)
-    // Without a cursor it is the first poll, which is answered at once.
-    const wait = cursor === undefined ? 0 : waitOf(request)
     const answer = await polls.run(connection, admitted, { wait, hold }, async () => {
       let entered: readonly JoinResult[] = []
       await firstRooms.open(connection, entries, since, (rooms) => {

@@ -5,7 +5,7 @@ import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { ConnectionIds } from '../../lib/admission/connection-ids.js'
 import { encodeCursor, hashRooms } from '../../lib/protocol/cursor.js'
-import { connect, declareChat, start, type Running } from '../helpers/net.js'
+import { connect, declareChat, start, statsOf, type Running } from '../helpers/net.js'
 import { missing, startNats, startRedis, until } from '../helpers/servers.js'
 
 interface Poll {
@@ -41,6 +41,22 @@ async function poll ({ url, token }: Running, user: string, path: string, since:
 const LIMIT = 2
 const CAPACITY = 3
 const MADE_UP = 'AAAAAAAAAAAAAAAAAAAAA'
+
+t.test('a poll whose wait is refused leaves no connection, slot or user behind', async (t) => {
+  const elsewhere = await start(t, { declare: (app) => { declareChat(app) } })
+  const { cursor } = await poll(elsewhere, 'ada', '/ws/chat/1', '')
+  const server = await start(t, { declare: (app) => { declareChat(app, { capacity: 2 }) } })
+  for (const wait of ['abc', '', '-1', '1.5', '1234567890', '1&wait=2']) {
+    const answer = await fetch(`${server.url}/ws/chat/1?since=${cursor}&wait=${wait}`, {
+      headers: { authorization: `Bearer ${server.token('ada')}`, connection: 'close' }
+    })
+    t.equal(answer.status, 400, wait)
+  }
+  await until('no slot is taken', async () => (await statsOf(server.app)).connections.slots === 0)
+  const { connections, users } = await statsOf(server.app)
+  t.same([connections.total, users], [0, 0])
+  for (const user of ['ada', 'bob']) await connect(server, { rooms: ['chat/1'], token: server.token(user) })
+})
 
 for (const { name, program, open } of [
   {

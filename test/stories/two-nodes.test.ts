@@ -192,6 +192,26 @@ run(
   }
 )
 
+run('acknowledged broadcasts that are made at the same time each have the answers of members on every node', async (t) => {
+  const { servers: [a, b] } = await nodes(t, 2)
+  const peers = [
+    await connect(a, { rooms: ['chat/1'], token: a.token('ada') }),
+    await connect(b, { rooms: ['chat/1'], token: b.token('bob') })
+  ]
+  const count = 20
+  const asked = Promise.all(Array.from({ length: count }, async (_, n) =>
+    await a.app.rooms.broadcastWithAck('chat/1', 'said', { text: `${n}`, by: 'x' }, { timeout: 5_000 })))
+  for (const peer of peers) {
+    for (let n = 0; n < count; n++) {
+      const { ack } = await peer.next('said') as unknown as { ack: string }
+      peer.send({ type: 'ack', id: ack })
+    }
+  }
+  for (const { acked, ...rest } of await asked) {
+    t.same({ ...rest, acked: acked.sort() }, { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
+  }
+})
+
 run('a message sent again to another node takes effect once', async (t) => {
   const { servers: [a, b] } = await nodes(t, 2)
   const frame = { type: 'say', room: 'chat/1', id: 'c-1', data: { text: 'once' } }
