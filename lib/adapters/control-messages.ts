@@ -28,6 +28,8 @@ export type ControlMessage =
     readonly message?: string
     /** Unix time in milliseconds up to which it keeps out. */
     readonly until?: number
+    /** Nobody has said until when: a node with connections of the token keeps it out up to its end. */
+    readonly isUntilEnd?: true
   }
   | {
     /** One room is taken from a user, who is kept out of it. */

@@ -37,7 +37,7 @@ import { AllConnections } from './all-connections.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
 import type { Requests } from './requests.js'
 import { nameOf } from '../rooms/room-name.js'
-import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf, type Meant } from './targets.js'
+import { AT_ONCE, endOfToken, JOINED_AT_ONCE, peersOf, subjectOf, type Meant } from './targets.js'
 import type { ToldRevocations } from './told-revocations.js'
 
 export interface AppRoomsOptions {
@@ -315,11 +315,11 @@ export class AppRooms implements Rooms {
     const message = stringOption(asked.message, 'message of revoke')
     if (target.room !== undefined) return await this.#expel(target, message, until ?? Date.now() + DEFAULTS.denial)
     const { denials, revocations, connections } = this.#options
-    const end = until ?? (target.tokenId !== undefined ? this.#lifeOf(target.tokenId) : undefined) ??
-      Date.now() + DEFAULTS.denial
+    const ofToken = target.tokenId === undefined ? undefined : connections.ofToken(target.tokenId)
+    const end = until ?? endOfToken(ofToken ?? []) ?? Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
     if (subject !== undefined) await this.#keptOut(denials.deny(subject, end))
-    const peers = target.tokenId === undefined ? peersOf(this.#options, target) : connections.ofToken(target.tokenId)
+    const peers = ofToken ?? peersOf(this.#options, target)
     revocations.add({ ...target, message })
     let closed = 0
     await inTurns(peers, AT_ONCE, (peer) => {
@@ -330,7 +330,8 @@ export class AppRooms implements Rooms {
       type: 'revoke',
       ...target,
       ...(message === undefined ? {} : { message }),
-      ...(subject === undefined ? {} : { until: end })
+      ...(subject === undefined ? {} : { until: end }),
+      ...(ofToken !== undefined && until === undefined ? { isUntilEnd: true } : {})
     }))
     return closed
   }
@@ -349,12 +350,6 @@ export class AppRooms implements Rooms {
     const expel = { type: 'expel', user, room, ...(message === undefined ? {} : { message }), until } as const
     await this.#done(this.#options.told.tell(expel))
     return left
-  }
-
-  /** A token is denied for as long as it could be used. */
-  #lifeOf (tokenId: string): number | undefined {
-    const exp = Math.max(...this.#options.connections.ofToken(tokenId).map(({ identity }) => identity.exp ?? 0))
-    return exp > 0 ? exp * 1_000 + DEFAULTS.tolerance : undefined
   }
 
   async connections (query?: ConnectionQuery): Promise<ConnectionPage> {

@@ -16,7 +16,7 @@ import type { Cluster } from '../stats/cluster.js'
 import { inBatches, inTurns } from '../structures/slices.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
 import type { Requests } from './requests.js'
-import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
+import { AT_ONCE, endOfToken, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface RemoteControlOptions {
   readonly hub: Hub
@@ -163,8 +163,13 @@ export class RemoteControl {
     const subject = subjectOf(message)
     if (subject !== undefined && message.until !== undefined) denials.remember(subject, message.until)
     revocations.add({ user, tokenId, connection, of, message: message.message })
-    const peers = tokenId === undefined ? peersOf(this.#options, message) : connections.ofToken(tokenId)
+    const ofToken = tokenId === undefined ? undefined : connections.ofToken(tokenId)
+    const end = message.isUntilEnd === true ? endOfToken(ofToken ?? []) : undefined
+    const peers = ofToken ?? peersOf(this.#options, message)
     await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })
+    if (subject === undefined || end === undefined || end <= (message.until ?? 0)) return
+    denials.remember(subject, end)
+    await denials.deny(subject, end)
   }
 
   async #expel ({ user, room, message, until }: Expel): Promise<void> {

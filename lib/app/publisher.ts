@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Adapter } from '../adapters/adapter.js'
+import type { Adapter, AdapterHost, Published } from '../adapters/adapter.js'
 import { nameOf } from '../rooms/room-name.js'
 import { publishOptions } from './call-options.js'
 import type { Definition } from '../contract/types.js'
@@ -20,21 +20,31 @@ export type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll' 
   close (): Promise<void>
 }
 
-const SILENT = { info: () => undefined, warn: () => undefined }
+/** Where nobody gives a log, warnings are those of the process, which it writes to its standard error. */
+const WARNINGS: AdapterHost['log'] = {
+  info: () => undefined,
+  warn: (object, message) => {
+    const { err } = object as { readonly err?: unknown }
+    process.emitWarning(err === undefined ? message : `${message}: ${String(err)}`, 'RealtimeWarning')
+  }
+}
 
 /**
  * Broadcasts from a process that serves no connections: a worker, a cron job. The rooms must be the same definitions as
- * on the nodes. What a room keeps is the option `history` of the nodes, which they say to publishers.
+ * on the nodes. What a room keeps is the option `history` of the nodes, which they say to publishers. A call that fails
+ * and is not awaited is told to the log.
  *
  * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA for definitions that the nodes would refuse too,
  *   REALTIME_ERR_OPTIONS for options that they would refuse
  */
-export async function createPublisher ({ adapter, rooms, history, limits = {} }: {
+export async function createPublisher ({ adapter, rooms, history, limits = {}, log = WARNINGS }: {
   adapter: Adapter
   /** What rooms keep of which no node has said it: that of the plugin. @default { size: 100, ttl: 300_000 } */
   history?: RealtimeOptions['history']
   /** Bytes of the data of one event: `limits.event` of the nodes. @default { event: 262_144 } */
   limits?: { event?: number }
+  /** Such as pino's. @default warnings of the process, and nothing else */
+  log?: AdapterHost['log']
   // A list of different definitions has no other element type; no value is read through it.
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   rooms: ReadonlyArray<Definition<string, any, any, any, any>>
@@ -47,7 +57,7 @@ export async function createPublisher ({ adapter, rooms, history, limits = {} }:
     eventLimit,
     validateOutput: true,
     onError: () => undefined,
-    onUnhandled: () => undefined
+    onUnhandled: (error, what, detail) => { log.warn({ err: error, ...detail }, what) }
   })
   const patterns = new Set<string>()
   const kept = adapter.presence === undefined ? undefined : new KeptByNodes(adapter.presence, patterns)
@@ -70,29 +80,32 @@ export async function createPublisher ({ adapter, rooms, history, limits = {} }:
   }
   await adapter.start({
     nodeId: randomBytes(6).toString('base64url'),
-    log: SILENT,
+    log,
     ...hub.host,
     control: () => undefined,
     state: () => undefined,
     missed: () => undefined
   })
-  const broadcast = async (
-    room: unknown,
+  const told = (event: string, what: string, publish: () => Promise<Published>): ReturnType<Rooms['broadcastAll']> => {
+    const published = async (): ReturnType<Rooms['broadcastAll']> => {
+      await kept?.look()
+      return shape(await publish())
+    }
+    return hub.told(published(), what, { event })
+  }
+  const broadcast = (
+    room: () => string,
     event: string,
     data: unknown,
     options?: unknown
-  ): ReturnType<Rooms['broadcastAll']> => {
-    await kept?.look()
-    return shape(await hub.publish(nameOf(room), event, data, publishOptions(options)))
-  }
+  ): ReturnType<Rooms['broadcastAll']> => told(event, 'a broadcast failed', async () =>
+    await hub.publish(room(), event, data, publishOptions(options)))
   return {
-    broadcast,
-    remove: async (room, event, key) => {
-      await kept?.look()
-      return shape(await hub.remove(nameOf(room), event, key))
-    },
-    broadcastAll: async (event, data) => await broadcast(ALL, event, data),
-    sendToUser: async (userId, event, data) => await broadcast(roomOfUser(userId), event, data),
+    broadcast: (room: unknown, event: string, data: unknown, options?: unknown) =>
+      broadcast(() => nameOf(room), event, data, options),
+    remove: (room, event, key) => told(event, 'remove failed', async () => await hub.remove(nameOf(room), event, key)),
+    broadcastAll: (event, data) => broadcast(() => ALL, event, data),
+    sendToUser: (userId, event, data) => broadcast(() => roomOfUser(userId), event, data),
     close: async () => { await adapter.close() }
   }
 }

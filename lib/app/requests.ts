@@ -48,7 +48,7 @@ export class Requests {
    * @throws Refusal `not_joined`, `timeout`, `invalid_message`, `unavailable`, or the client's own code
    */
   async ask (target: unknown, event: string, data: unknown, options: unknown): Promise<unknown> {
-    const { acks, hub, roster, control } = this.#options
+    const { acks, connections, hub, roster, control } = this.#options
     const { room: given } = (typeof target === 'object' && target !== null ? target : {}) as { room?: unknown }
     const meant = checkTarget(target)
     const room = given === undefined ? meant.user === undefined ? undefined : roomOfUser(meant.user) : nameOf(given)
@@ -65,6 +65,8 @@ export class Requests {
       data: text,
       timestamp: Date.now()
     }
+    // A node that has just come, or has its broker again, does not know yet which others to ask.
+    if (connections.get(meant.connection ?? '') === undefined) await roster.settled()
     const answers: Array<Promise<void>> = []
     let answer: { readonly data: unknown } | undefined
     let refused: unknown
@@ -84,6 +86,7 @@ export class Requests {
     if (answer !== undefined) return answer.data
     if (refused !== undefined) throw refused
     if (missing.length > 0 || unknown > 0) throw new Refusal('timeout', { message: 'no client has answered in time' })
+    if (failed === undefined && !isHere && !roster.isKnown) throw new Refusal('unavailable')
     throw failed ?? new Refusal('not_joined', { message: 'no connection of the target is in the room' })
   }
 

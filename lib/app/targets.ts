@@ -1,4 +1,5 @@
 import type { Peer, Peers } from '../admission/peer.js'
+import { DEFAULTS } from '../options/defaults.js'
 import type { Hub } from '../rooms/hub.js'
 import { keyOfKind } from '../protocol/key.js'
 
@@ -37,6 +38,15 @@ function * membersOf (connections: Peers, hub: Pick<Hub, 'get'>, name: string): 
     const peer = connections.get(member.id)
     if (peer?.rooms.get(name) !== undefined) yield peer
   }
+}
+
+/**
+ * Returns when the token of connections could no longer be used, in Unix milliseconds; `undefined` where that is not
+ * known.
+ */
+export function endOfToken (peers: readonly Peer[]): number | undefined {
+  const exp = peers.reduce((latest, { identity }) => Math.max(latest, identity.exp ?? 0), 0)
+  return exp > 0 ? exp * 1_000 + DEFAULTS.tolerance : undefined
 }
 
 /**

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { isNode } from '../adapters/broker/decode-list.js'
 import { Refusal } from '../errors/refusal.js'
-import { Pauses } from '../structures/pauses.js'
 import { after } from '../structures/timers.js'
 import type { Roster } from './roster.js'
 
@@ -27,7 +26,6 @@ interface Waiting<A> {
 export class Gathering<A> {
   readonly #roster: Roster
   readonly #waiting = new Map<string, Waiting<A>>()
-  readonly #pauses = new Pauses()
 
   constructor (roster: Roster) {
     this.#roster = roster
@@ -42,7 +40,7 @@ export class Gathering<A> {
     if (this.#waiting.size >= MAX_WAITING) {
       throw new Refusal('unavailable', { message: 'too many questions to other nodes wait', retryAfter: 1_000 })
     }
-    if (this.#roster.settling > 0) await this.#pauses.wait(this.#roster.settling)
+    await this.#roster.settled()
     const id = randomBytes(9).toString('base64url')
     const answers = new Map<string, A>()
     const missing = new Set(this.#roster.others)
@@ -78,7 +76,6 @@ export class Gathering<A> {
 
   /** Ends all that wait with what is there. */
   close (): void {
-    this.#pauses.end()
     for (const waiting of [...this.#waiting.values()]) waiting.settle()
   }
 }

@@ -1,5 +1,6 @@
 import type { Control } from '../adapters/adapter.js'
 import { isNode } from '../adapters/broker/decode-list.js'
+import { Pauses } from '../structures/pauses.js'
 import { every } from '../structures/timers.js'
 import { within } from '../structures/within.js'
 
@@ -20,6 +21,7 @@ export class Roster {
   readonly #onError: (error: unknown) => void
   /** When each was heard of last, by `performance.now()`; the one heard of longest ago comes first. */
   readonly #heard = new Map<string, number>()
+  readonly #pauses = new Pauses()
   #timer: NodeJS.Timeout | undefined
   #askedAt = Number.NEGATIVE_INFINITY
   #isReached = false
@@ -38,6 +40,7 @@ export class Roster {
 
   /** Tells the others that this node leaves; never rejects, and takes no longer than the broker may take. */
   async stop (): Promise<void> {
+    this.#pauses.end()
     if (this.#timer === undefined) return
     clearInterval(this.#timer)
     this.#timer = undefined
@@ -62,8 +65,11 @@ export class Roster {
   /** Whether the others are known: not while the broker cannot be reached. */
   get isKnown (): boolean { return this.#control === undefined || this.#isReached }
 
-  /** Milliseconds until the others can have answered the question who is there. */
-  get settling (): number { return Math.max(0, this.#askedAt + SETTLING - performance.now()) }
+  /** Resolves when the others have had the time to answer the question who is there, or this node stops. */
+  async settled (): Promise<void> {
+    const left = this.#askedAt + SETTLING - performance.now()
+    if (left > 0) await this.#pauses.wait(left)
+  }
 
   /** Takes what a node says of itself. */
   heard (node: string, state: 'new' | 'here' | 'leaving'): void {

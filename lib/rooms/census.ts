@@ -189,11 +189,11 @@ export class Census {
     else this.#later(subject, isThere, change, (isThere ? AHEAD : 0) + Math.random() * SPREAD, TRIES)
   }
 
-  #later (subject: string, isThere: boolean, change: string, wait: number, tries: number): void {
+  #later (subject: string, isThere: boolean, change: string, wait: number, tries: number, hasRun = false): void {
     if (this.#isStopped) return
     const timer = after(() => {
       this.#waiting.delete(change)
-      void this.#claim(subject, isThere, change, tries)
+      void this.#claim(subject, isThere, change, tries, hasRun)
     }, wait).unref()
     this.#waiting.set(change, { subject, isThere, timer })
     if (this.#waiting.size <= MAX_WAITING) return
@@ -206,23 +206,29 @@ export class Census {
     )
   }
 
-  /** Never rejects. */
-  async #claim (subject: string, isThere: boolean, change: string, tries: number): Promise<void> {
+  /**
+   * Never rejects.
+   *
+   * @param hasRun whether the hook has run here, and the broker could not be told: it is told that alone
+   */
+  async #claim (subject: string, isThere: boolean, change: string, tries: number, hasRun = false): Promise<void> {
     const { claims, timeout, nodeId, onError } = this.#options
     const key = keyOfKind('hook', change)
     const hash = isThere ? 'there' : 'gone'
+    let isRun = hasRun
     this.#underWay.add(change)
     try {
       const claim = await claims.claim(key, hash, timeout + SETTLE, subject, nodeId)
-      if (claim.state === 'running') {
+      if (claim.state === 'running' && !isRun) {
         this.#later(subject, isThere, change, claim.retryAfter + Math.random() * SPREAD, tries)
       }
       if (claim.state !== 'claimed') return
-      await this.#run(subject, isThere)
+      if (!isRun) await this.#run(subject, isThere)
+      isRun = true
       await claims.settle(key, hash, 'done', REMEMBERED, subject, nodeId)
     } catch (error) {
-      if (tries > 1) this.#later(subject, isThere, change, AGAIN * (0.5 + Math.random()), tries - 1)
-      else onError(error, subject, isThere)
+      if (tries > 1) this.#later(subject, isThere, change, AGAIN * (0.5 + Math.random()), tries - 1, isRun)
+      else if (!isRun) onError(error, subject, isThere)
     } finally {
       this.#underWay.delete(change)
     }

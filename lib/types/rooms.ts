@@ -292,7 +292,7 @@ export interface Rooms {
      * Unix milliseconds until which the user or token is refused, `Infinity` for ever. Denials beyond
      * `limits.remembered.bytes` are forgotten by a node, not by the adapter.
      *
-     * @default the end of a token that is in use here, else in one hour
+     * @default the end of a token that has a connection on any node, else in one hour
      */
     until?: number
   }): Promise<number>

@@ -2,8 +2,10 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import realtime, { createPublisher } from '../../lib/index.js'
 import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
+import { Refusal } from '../../lib/errors/refusal.js'
 import { ai } from '../helpers/growing-room.js'
 import { chat, declareChat, everyone, inbox, start } from '../helpers/net.js'
+import { until } from '../helpers/servers.js'
 
 const circle: Record<string, unknown> = {}
 circle.self = circle
@@ -175,4 +177,26 @@ t.test('a publisher rejects with a code and never throws, whatever it is given',
       if (result !== 'resolved' && result !== 'coded') t.fail(result, { method, given: args.map((arg) => typeof arg) })
     }
   }
+})
+
+t.test('a call of a publisher that fails and is not awaited is told to its log, or as a warning of the process', async (t) => {
+  class Away extends MemoryAdapter {
+    override publish (): never { throw new Refusal('unavailable') }
+  }
+  const told: string[] = []
+  const log = { info: () => undefined, warn: (_object: object, message: string) => { told.push(message) } }
+  const warn = (warning: Error): void => { told.push(`${warning.name} ${warning.message}`) }
+  process.on('warning', warn)
+  t.teardown(() => process.off('warning', warn))
+  for (const given of [{ log }, {}]) {
+    const publisher = await createPublisher({ adapter: new Away(), rooms: [inbox, everyone, chat], ...given })
+    t.teardown(async () => { await publisher.close() })
+    void publisher.broadcast('chat/1', 'said', { text: 'x', by: 'ada' })
+    void publisher.broadcastAll('notice', { text: 'x' })
+    void publisher.sendToUser('ada', 'shipped', { order: 'x' })
+    await t.rejects(publisher.broadcastAll('notice', { text: 'x' }), { code: 'unavailable' })
+  }
+  await until('all are told', () => told.length === 6)
+  t.same(told.filter((each) => each === 'a broadcast failed').length, 3)
+  t.match(told.find((each) => each.startsWith('RealtimeWarning')), /a broadcast failed: .*temporarily unavailable/)
 })

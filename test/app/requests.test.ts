@@ -77,6 +77,19 @@ function answering (peer: NetPeer, server: Running, user: string, answer: object
 }
 
 for (const { name, skip, open } of ADAPTERS) {
+  t.test(`on ${name}: a node that has just started finds the clients of others`, { skip }, async (t) => {
+    const more = await open(t)
+    const first = await more()
+    const peer = await connect(first, { token: first.token('ada') })
+    for (let node = 0; node < 3; node++) {
+      const { app } = await more()
+      for (const target of [{ user: 'ada' }, { connection: peer.id }]) {
+        answering(peer, first, 'ada', { data: { accepted: true } })
+        t.same(await app.rooms.request(target as { user: string }, 'confirm', { order: '7' }), { accepted: true })
+      }
+    }
+  })
+
   t.test(`on ${name}: a client on any node and transport is asked, and its answer is checked`, { skip }, async (t) => {
     const more = await open(t)
     const [a, b] = [await more(), await more()]

@@ -104,6 +104,28 @@ t.test('a subject is entered once and left with its last, at once only where nob
   t.same(left(), [], 'who is not here')
 })
 
+t.test('a hook that has run while the broker went away is not run again when the broker is told so', async (t) => {
+  const own = memory().claims!
+  const settled: string[] = []
+  let isAway = true
+  const claims: ClaimStore = {
+    claim: (...args) => own.claim(...args),
+    put: (...args) => own.put(...args),
+    take: (...args) => own.take(...args),
+    settle: async (key, ...rest) => {
+      if (isAway) throw new Error('away')
+      settled.push(key)
+      await own.settle(key, ...rest)
+    }
+  }
+  const { census, ran, errors } = node(t, claims, { isShared: false })
+  census.heard('@online/0', ENTERED)
+  await delay(1_800)
+  isAway = false
+  await delay(1_800)
+  t.same([ran, errors, settled.length], [['ada there'], [], 1])
+})
+
 t.test('an entry that is refused while the broker is away is asked for again until it is made, or its subject has gone', async (t) => {
   const asked: string[] = []
   let isAway = true

@@ -192,6 +192,23 @@ run(
   }
 )
 
+run('a token that another node has a connection of is kept out up to its end, unless another time is asked for', async (t) => {
+  const { servers: [a, b], broker } = await nodes(t, 2)
+  const store = new Redis(broker.url)
+  t.teardown(() => { store.disconnect() })
+  const keptFor = async (): Promise<number> => {
+    const [key = ''] = await store.keys('*denial*')
+    return Math.round(await store.pttl(key) / 60_000)
+  }
+  for (const [jti, asked, minutes] of [['t-1', undefined, 480], ['t-2', Date.now() + 120_000, 2]] as const) {
+    await store.del(...await store.keys('*denial*'), 'none')
+    const bob = await connect(b, { token: b.token('bob', { jti }, '8h') })
+    await a.app.rooms.revoke({ tokenId: jti }, asked === undefined ? {} : { until: asked })
+    await bob.ended
+    t.equal(await eventually('it is kept out', keptFor, (found) => found >= minutes), minutes)
+  }
+})
+
 run('acknowledged broadcasts that are made at the same time each have the answers of members on every node', async (t) => {
   const { servers: [a, b] } = await nodes(t, 2)
   const peers = [

@@ -207,7 +207,8 @@ export function checkControl (value: unknown): ControlMessage | undefined {
         type,
         ...(tokenId === undefined ? meant : { tokenId }),
         ...message,
-        ...(until === undefined ? {} : { until })
+        ...(until === undefined ? {} : { until }),
+        ...(value.isUntilEnd === true ? { isUntilEnd: true } : {})
       }
     }
     case 'close': {
