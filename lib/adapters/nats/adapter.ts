@@ -498,8 +498,7 @@ class NatsAdapter implements Adapter {
     if (kept !== undefined) {
       for (const state of kept.states) state.forget(isOther)
       kept.lives.forget()
-      void kept.lives.compareAll()
-      kept.clock.measure().catch(() => {})
+      kept.lives.up()
       kept.nodes.beat().catch(() => {})
       kept.presence.up().catch(() => {})
       kept.rereading.up()

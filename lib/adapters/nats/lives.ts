@@ -9,6 +9,7 @@ import { Opened } from '../broker/opened.js'
 import { isFields, parseJson } from '../broker/stored.js'
 import { newEpoch } from '../history/stream.js'
 import { after } from '../../structures/timers.js'
+import { pause, within } from '../broker/patience.js'
 import { sharedBy, type Former } from '../broker/tail.js'
 import type { Unread } from '../broker/unread.js'
 import { originOf, splitOrigin } from '../broker/payload.js'
@@ -45,8 +46,11 @@ interface Proof {
   /** The newest events that it remembered. */
   readonly newest: ReadonlyArray<{ readonly sequence: number, readonly origin: string }>
   /** The highest number that it was told. */
-  readonly told: number
+  readonly told: Told
 }
+
+/** A number that the server has told, and when the message was accepted that has it, by the clock of that server. */
+interface Told { readonly sequence: number, readonly time: number }
 
 interface Known {
   readonly plan: NumberedPlan
@@ -55,9 +59,11 @@ interface Known {
   /** A number under which two different events were seen. */
   brokenAt?: number | undefined
   /** The highest number that the server has told. */
-  told: number
+  told: Told
   /** When it was asked last whether another node has found a new life, by the broker's clock. */
   checkedAt: number
+  /** Id of the server by which this node has waited for what others know. */
+  settledBy?: string | undefined
   /** Present until the stream has been compared by the next link. */
   proof?: Proof | undefined
 }
@@ -91,6 +97,8 @@ const MAX_SERVERS = 32
 const SETTLED = 1_500
 /** Milliseconds until streams are compared again where that failed although the link stands. */
 const AGAIN = 250
+/** Longest time in milliseconds that comparing, which has `SETTLED`, waits for the clock to be measured. */
+const MEASURED = 500
 
 /**
  * Tells the lives of streams apart. The server keeps nothing that a restore would not take back with the rest. So each
@@ -101,7 +109,11 @@ export class NatsLives {
   readonly #options: LivesOptions
   readonly #known = new Map<string, Known>()
   readonly #opened = new Opened<Found>()
-  #lostAt = Number.NEGATIVE_INFINITY
+  /** When the link broke, by the broker's clock, and by this machine's monotonic one. */
+  #lost = { at: Number.NEGATIVE_INFINITY, uptime: 0 }
+  /** Settles when the clock has been measured by the link that stands, or could not be. */
+  #measured: Promise<void> = Promise.resolve()
+  readonly #closing = new AbortController()
   /** How often the link was lost. */
   #losses = 0
   #timer: NodeJS.Timeout | undefined
@@ -112,9 +124,9 @@ export class NatsLives {
 
   /** Called when the link breaks: what was kept by then is known to all members that are still here. */
   lost (): void {
-    this.#lostAt = this.#options.clock.now()
+    this.#lost = { at: this.#options.clock.now(), uptime: performance.now() }
     this.#losses++
-    this.close()
+    clearTimeout(this.#timer)
     for (const known of this.#known.values()) {
       const { markers, told } = known
       known.proof ??= { newest: markers.upTo(markers.top).slice(0, ASKED), told }
@@ -122,40 +134,64 @@ export class NatsLives {
   }
 
   /**
-   * Compares each stream that this node has seen, although none of its rooms may need that: no other node may know what
-   * this one has seen. Runs when the link is back, and again soon where it fails. Never rejects.
+   * Called when the link is back. It may lead to another server, and what is noted of it by the clock of the last one
+   * would mean nothing to other nodes, so the clock is measured before anything is compared.
    */
-  async compareAll (): Promise<void> {
+  up (): void {
+    this.#measured = within(this.#options.clock.measure(), MEASURED).catch(() => {})
+    void this.#compareAll()
+  }
+
+  /**
+   * Compares each stream that this node has seen, although none of its rooms may need that: no other node may know what
+   * this one has seen. Runs again soon where it fails. Never rejects.
+   */
+  async #compareAll (): Promise<void> {
     const losses = this.#losses
     const all = [...this.#known.values()].map(({ plan }) => this.open(plan))
     const isDone = (await Promise.allSettled(all)).every(({ status }) => status === 'fulfilled')
     if (isDone || losses !== this.#losses || !this.#options.link.isUp) return
     clearTimeout(this.#timer)
-    this.#timer = after(() => { void this.compareAll() }, AGAIN).unref()
+    this.#timer = after(() => { void this.#compareAll() }, AGAIN).unref()
   }
 
-  close (): void { clearTimeout(this.#timer) }
+  close (): void {
+    clearTimeout(this.#timer)
+    this.#closing.abort()
+  }
 
   /**
    * Resolves when it is known whether a position of an epoch may be honoured. A server that was started may have older
    * data than before, of which only another node may know.
    *
    * @param isMember whether it is that of members who are told whatever is found to be lost later
+   * @throws Refusal `unavailable`, also when the adapter is closed meanwhile
    */
   async settle (plan: NumberedPlan, epoch: string, isMember: boolean): Promise<void> {
     const { link, clock } = this.#options
     let { life } = await this.open(plan)
     for (let known: string | undefined; known !== life.epoch;) {
       known = life.epoch
-      const at = life.servers.find(({ id }) => id === link.serverId)?.at ?? Number.NEGATIVE_INFINITY
+      const { serverId } = link
+      const at = life.servers.find(({ id }) => id === serverId)?.at ?? Number.NEGATIVE_INFINITY
+      const { checkedAt, settledBy } = this.#known.get(plan.name)!
+      const isSettled = settledBy === serverId
       // What was numbered since the server was started cannot be missing for that.
       const isOwn = epoch === known && (isMember || life.shift >= at * RATE)
-      if (isOwn || (epoch === known && this.#known.get(plan.name)!.checkedAt >= at + SETTLED)) return
+      if (isOwn || (epoch === known && (isSettled || checkedAt >= at + SETTLED))) return
       const isHonoured = sharedBy({ epoch, offset: 0 }, { ...life, top: 0 })?.isWhole === true
-      const wait = Math.max(0, at + SETTLED - clock.now())
-      if (isHonoured) await new Promise<void>((resolve) => { after(resolve, wait).unref() })
+      // A node whose clock could not be measured may have noted any time.
+      const wait = Math.min(SETTLED, Math.max(0, at + SETTLED - clock.now()))
+      if (isHonoured && !isSettled) await this.#pause(wait)
       life = (await this.verify(plan)).life
+      if (isHonoured && life.epoch === known) this.#known.get(plan.name)!.settledBy = serverId
     }
+  }
+
+  async #pause (wait: number): Promise<void> {
+    const { signal } = this.#closing
+    await pause(wait, signal)
+    if (signal.aborted) throw away()
   }
 
   forget (name?: string): void {
@@ -234,7 +270,7 @@ export class NatsLives {
       const { info, life } = found
       if (String(info.created) === life.created && info.state.last_seq >= seen) {
         const known = this.#known.get(plan.name)
-        if (known?.life.epoch === life.epoch) known.told = Math.max(known.told, info.state.last_seq)
+        if (known?.life.epoch === life.epoch) known.told = newer(known.told, info)
         return found
       }
       // A server that leads no more answers like one that has older data.
@@ -266,6 +302,7 @@ export class NatsLives {
     const remembered = this.#known.get(name)
     const known = remembered?.life.created === created ? remembered : undefined
     const losses = this.#losses
+    await this.#measured
     const shared = known === undefined ? undefined : await this.#compare(plan, known, info.state.last_seq, seen)
     const checkedAt = clock.now()
     const life = await state.change<Life>(keyOfLife(name), (text) => {
@@ -279,13 +316,17 @@ export class NatsLives {
         last,
         now
       })
-      const found = above(seenBy({ id: link.serverId, at: now }, opened, record), remembered, last)
+      const isBegun = opened.epoch !== record?.epoch && opened.epoch !== known?.life.epoch
+      // The clock of the server may be behind that of the one by which the life was begun.
+      const at = isBegun ? now : Math.max(now, Math.floor(opened.shift / RATE) + 1)
+      const found = above(seenBy({ id: link.serverId, at }, opened, record), remembered, last)
       return found === record ? { result: found } : { value: JSON.stringify(found), result: found }
     })
-    const told = info.state.last_seq
+    const told = toldBy(info)
     if (known?.life.epoch === life.epoch) {
       const proof = losses === this.#losses ? undefined : known.proof
-      this.#known.set(name, { plan, life, markers: known.markers, told: Math.max(known.told, told), checkedAt, proof })
+      const { markers, settledBy } = known
+      this.#known.set(name, { plan, life, markers, told: newer(known.told, info), checkedAt, settledBy, proof })
     } else {
       if (remembered !== undefined) {
         log.warn(
@@ -293,7 +334,7 @@ export class NatsLives {
           'a NATS stream was made anew or has older data than before: members are told of the gap'
         )
       }
-      this.#known.set(name, { plan, life, markers: new Markers(told), told, checkedAt })
+      this.#known.set(name, { plan, life, markers: new Markers(told.sequence), told, checkedAt })
       if (remembered !== undefined) this.#options.onDoubt(name)
     }
     return life
@@ -365,19 +406,19 @@ export class NatsLives {
       }))
       if (found.every(Boolean) && !await this.#isAnew(plan, proof)) return undefined
       // What came by this link is there, whatever is missing before it.
-      if (proof !== undefined) end = Math.min(end, Math.max(proof.told, proof.newest[0]?.sequence ?? 0))
+      if (proof !== undefined) end = Math.min(end, Math.max(proof.told.sequence, proof.newest[0]?.sequence ?? 0))
     }
     return Math.max(await this.#oldUpTo(plan, end), await this.#sameUpTo(plan, markers, end))
   }
 
   /**
-   * Whether a number that this node was told by its last link, without the event, was given after that link broke:
+   * Whether a number that this node was told by its last link, without the event, is that of another event by now:
    * members may stand there, and what they have not seen has lower numbers.
    */
   async #isAnew (plan: NumberedPlan, proof: Proof | undefined): Promise<boolean> {
-    if (proof === undefined || proof.told <= (proof.newest[0]?.sequence ?? 0)) return false
-    const found = await this.#message(plan, proof.told)
-    return found !== undefined && found.time > this.#lostAt
+    if (proof === undefined || proof.told.sequence <= (proof.newest[0]?.sequence ?? 0)) return false
+    const found = await this.#message(plan, proof.told.sequence)
+    return found !== undefined && found.time !== proof.told.time
   }
 
   /**
@@ -385,9 +426,13 @@ export class NatsLives {
    * but adds none.
    */
   async #oldUpTo (plan: NumberedPlan, end: number): Promise<number> {
+    const { at, uptime } = this.#lost
+    // The server that accepted an event may be the one of before or the one of now, whose clock may be behind. An event
+    // counts as older where it is by both.
+    const lostAt = Math.min(at, this.#options.clock.now() - (performance.now() - uptime))
     for (let sequence = end; sequence > Math.max(0, end - LOOKED_BACK); sequence--) {
       const found = await this.#message(plan, sequence)
-      if (found !== undefined && found.time < this.#lostAt) return sequence
+      if (found !== undefined && found.time < lostAt) return sequence
     }
     return 0
   }
@@ -455,10 +500,16 @@ function seenBy (server: Seen, life: Life, record: Life | undefined): Life {
  */
 function above (life: Life, remembered: Known | undefined, last: number): Life {
   if (remembered === undefined || remembered.life.epoch === life.epoch) return life
-  const least = remembered.life.shift + Math.max(remembered.markers.top, remembered.told) + 1
+  const least = remembered.life.shift + Math.max(remembered.markers.top, remembered.told.sequence) + 1
   if (life.shift >= least) return life
   const before = [{ epoch: life.epoch, offset: last }, ...life.before].slice(0, MAX_BEFORE)
   return { ...life, epoch: newEpoch(), before, shift: least }
+}
+
+function toldBy ({ state }: StreamInfo): Told { return { sequence: state.last_seq, time: Date.parse(state.last_ts) } }
+
+function newer (told: Told, info: StreamInfo): Told {
+  return info.state.last_seq > told.sequence ? toldBy(info) : told
 }
 
 function keyOfLife (name: string): string { return `life.${name}` }

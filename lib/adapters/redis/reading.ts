@@ -1,9 +1,9 @@
 import { keyOf } from '../../protocol/key.js'
 import { checkPosition } from '../broker/decode.js'
 import type { Position } from '../../protocol/position.js'
-import { after } from '../../structures/timers.js'
 import type { HistoryQuery, RoomSettings } from '../adapter.js'
 import { decodePayload, identityOf, originOf, parsePositions } from '../broker/payload.js'
+import { pause } from '../broker/patience.js'
 import { sharedBy, type Arrival, type Range } from '../broker/tail.js'
 import type { Unread } from '../broker/unread.js'
 import { newEpoch } from '../history/stream.js'
@@ -81,7 +81,7 @@ export class StreamReader {
     const { link, keys, known, unread, isFollowed } = this.#options
     const { offset, count, bytes = Number.MAX_SAFE_INTEGER } = part
     const ttl = history === false ? 0 : history.ttl
-    for (;;) {
+    for (let settled: string | undefined; ;) {
       const reply = await link.script(READ, [keys.meta(room), keys.stream(room)], [
         link.run, newEpoch(), offset ?? '', Math.max(count, 0), Math.ceil(ttl), isFollowed(room) ? '1' : '',
         known.seen(room), bytes
@@ -105,25 +105,18 @@ export class StreamReader {
       }
       const isFormer = part.epoch !== epoch && offset !== undefined &&
         sharedBy({ epoch: part.epoch, offset }, range)?.isWhole === true
-      if (!isFormer || Number(age) >= SETTLED) return range
-      await this.#pause(SETTLED - Number(age))
+      if (!isFormer || Number(age) >= SETTLED || epoch === settled) return range
+      // The clock of the server may have been set back since the epoch began, which then has not begun yet by it.
+      await this.#pause(Math.min(SETTLED, SETTLED - Number(age)))
+      settled = epoch
     }
   }
 
   /** @throws Unreachable when the adapter is closed meanwhile */
   async #pause (wait: number): Promise<void> {
     const { signal } = this.#closing
-    await new Promise<void>((resolve, reject) => {
-      const end = (): void => {
-        clearTimeout(timer)
-        reject(new Unreachable(false))
-      }
-      const timer = after(() => {
-        signal.removeEventListener('abort', end)
-        resolve()
-      }, wait).unref()
-      signal.addEventListener('abort', end, { once: true })
-    })
+    await pause(wait, signal)
+    if (signal.aborted) throw new Unreachable(false)
   }
 }
 

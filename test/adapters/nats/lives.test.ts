@@ -1,7 +1,8 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
-import type { NatsLink } from '../../../lib/adapters/nats/link.js'
+import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
 import { NatsLives, type NumberedPlan } from '../../../lib/adapters/nats/lives.js'
 import type { NatsSetup } from '../../../lib/adapters/nats/setup.js'
 import type { NatsState, Step } from '../../../lib/adapters/nats/state.js'
@@ -14,7 +15,10 @@ const given = { created: 'then', now: 1 }
 /** A stream that was opened when its newest number was 10; `answers` are the newest numbers told after that. */
 function livesOf (answers: readonly number[], values = new Map<string, string>()): NatsLives {
   const told = [...answers]
-  const info = (last: number): object => ({ created: given.created, state: { last_seq: last } })
+  const info = (last: number): object => ({
+    created: given.created,
+    state: { last_seq: last, last_ts: new Date(last).toISOString() }
+  })
   const link = {
     isClustered: true,
     attempt: async (ask: () => Promise<unknown>) => await ask(),
@@ -54,13 +58,21 @@ t.test('a server that says so again although the stream is the same is not belie
 /** A single server, whose messages have numbers, times and texts; a text of an event is its origin. */
 class Server {
   id = 'first'
-  now = 10
+  now = 1_000_000
+  /** What the node takes for the time of the server. */
+  known = this.now
+  isMeasurable = true
+  /** What nodes share. */
+  readonly values = new Map<string, string>()
   readonly messages = new Map<number, { readonly time: Date, readonly data: Buffer }>()
   readonly lives: NatsLives
-  readonly #values = new Map<string, string>()
 
   constructor () {
-    const told = (): object => ({ created: 'then', state: { last_seq: Math.max(0, ...this.messages.keys()) } })
+    const told = (): object => {
+      const last = Math.max(0, ...this.messages.keys())
+      const time = this.messages.get(last)?.time ?? new Date(0)
+      return { created: 'then', state: { last_seq: last, last_ts: time.toISOString() } }
+    }
     const serverId = (): string => this.id
     const link = {
       isClustered: false,
@@ -75,16 +87,25 @@ class Server {
     }
     const state = {
       change: async <T>(key: string, step: (value: string | undefined) => Step<T>): Promise<T> => {
-        const { value, result } = step(this.#values.get(key))
-        if (value !== undefined) this.#values.set(key, value)
+        const { value, result } = step(this.values.get(key))
+        if (value !== undefined) this.values.set(key, value)
         return result
+      },
+      read: async (key: string) => this.values.get(key)
+    }
+    const clock = {
+      now: () => this.known,
+      measure: async () => {
+        if (!this.isMeasurable) throw away()
+        await turn()
+        this.known = this.now
       }
     }
     this.lives = new NatsLives({
       link: link as unknown as NatsLink,
       setup: { open: async () => told(), forget: () => undefined } as unknown as NatsSetup,
       state: state as unknown as NatsState,
-      clock: { now: () => this.now } as NatsClock,
+      clock: clock as NatsClock,
       onDoubt: () => undefined,
       unread: new Unread({ warn: () => undefined }),
       log: { warn: () => undefined }
@@ -98,14 +119,27 @@ class Server {
     }
   }
 
-  /** Comes back with the first `last` messages, and accepts others up to `to` before the node asks. */
-  restore (last: number, to: number): void {
+  /**
+   * Comes back with the first `last` messages, and accepts others up to `to` before the node asks.
+   *
+   * @param passed milliseconds by which its clock is ahead of that of before
+   */
+  restore (last: number, to: number, passed = 1_000): void {
     this.lives.lost()
     this.lives.forget()
     this.id = 'second'
-    this.now += 1_000
+    this.now += passed
     for (const seq of this.messages.keys()) if (seq > last) this.messages.delete(seq)
     this.accept(last + 1, to)
+    this.lives.up()
+  }
+
+  /** Another node has noted that it opened the stream by the second server, by a clock that is ahead. */
+  note (ahead: number): void {
+    const [[key, text]] = [...this.values] as [[string, string]]
+    const record = JSON.parse(text) as { servers: object[] }
+    const servers = [{ id: 'second', at: this.now + ahead }, ...record.servers]
+    this.values.set(key, JSON.stringify({ ...record, servers }))
   }
 }
 
@@ -146,6 +180,86 @@ t.test('a stream whose server has restarted with all of it is the same', async (
   await lives.look(plan)
   server.restore(12, 20)
   t.equal((await lives.open(plan)).life.epoch, life.epoch)
+})
+
+t.test('a number is not taken for the same one after a restore to a server whose clock is behind', async (t) => {
+  const server = new Server()
+  const { lives } = server
+  server.accept(1, 5)
+  const { life } = await lives.open(plan)
+  lives.saw(plan.name, life.epoch, 5, originAt(5, 'first'))
+  server.accept(6, 12)
+  await lives.look(plan)
+  server.restore(10, 12, -50_000)
+  const former = (await lives.open(plan)).life.before.find(({ epoch }) => epoch === life.epoch)
+  t.equal(former?.isLossy, true)
+  t.ok(former!.offset <= 10, 'and what the server accepted after that is not in common')
+})
+
+t.test('a server is noted by its own clock, which may be ahead of that of the last one', async (t) => {
+  const server = new Server()
+  const { lives } = server
+  server.accept(1, 5)
+  await lives.open(plan)
+  server.restore(5, 5, 3_600_000)
+  t.match((await lives.open(plan)).life.servers[0], { id: 'second', at: server.now })
+})
+
+t.test('a position waits for what other nodes know, and no longer than that, by a server whose clock is behind', async (t) => {
+  const server = new Server()
+  const { lives } = server
+  server.accept(1, 5)
+  const { life } = await lives.open(plan)
+  server.restore(5, 5, -500_000)
+  const began = performance.now()
+  const kept = setTimeout(() => {}, 10_000)
+  await lives.settle(plan, life.epoch, false)
+  clearTimeout(kept)
+  const took = performance.now() - began
+  t.ok(took > 1_000 && took < 5_000, `${took}`)
+})
+
+t.test('a stream is compared although the clock of its server cannot be measured', async (t) => {
+  const server = new Server()
+  const { lives } = server
+  server.accept(1, 5)
+  const { life } = await lives.open(plan)
+  lives.saw(plan.name, life.epoch, 5, originAt(5, 'first'))
+  server.isMeasurable = false
+  server.restore(3, 6)
+  t.not((await lives.open(plan)).life.epoch, life.epoch)
+})
+
+t.test('a position is honoured soon although a node has noted a time that is far ahead', async (t) => {
+  const server = new Server()
+  const { lives } = server
+  server.accept(1, 5)
+  const { life } = await lives.open(plan)
+  server.note(3_600_000)
+  server.restore(5, 5)
+  const began = performance.now()
+  const kept = setTimeout(() => {}, 10_000)
+  await lives.settle(plan, life.epoch, false)
+  clearTimeout(kept)
+  t.ok(performance.now() - began < 5_000)
+  const again = performance.now()
+  await lives.settle(plan, life.epoch, false)
+  t.ok(performance.now() - again < 1_000, 'once')
+})
+
+t.test('who waits until a position may be honoured is refused when the adapter is closed', async (t) => {
+  const server = new Server()
+  const { lives } = server
+  server.accept(1, 5)
+  const { life } = await lives.open(plan)
+  server.restore(5, 5)
+  const settling = lives.settle(plan, life.epoch, false)
+  const refused = t.rejects(settling, { code: 'unavailable' })
+  for (let turns = 0; turns < 10; turns++) await turn()
+  const began = performance.now()
+  lives.close()
+  await refused
+  t.ok(performance.now() - began < 1_000)
 })
 
 t.test('numbers of a stream that was made anew are above those of before, though the clock of its server is behind', async (t) => {
