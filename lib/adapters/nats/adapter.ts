@@ -186,7 +186,15 @@ class NatsAdapter implements Adapter {
     })
     const latest = new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
     const host = (): AdapterHost => this.#host!
-    const lost = new NatsLostValues({ link, lives, plan: latest.plan, prefix, tag: this.#tag, host })
+    const lost = new NatsLostValues({
+      link,
+      lives,
+      plan: latest.plan,
+      prefix,
+      tag: this.#tag,
+      unread: this.#unread,
+      host
+    })
     this.texts = new NatsTexts({
       link,
       lives,
@@ -215,6 +223,7 @@ class NatsAdapter implements Adapter {
         rooms: this.#rooms,
         unread: this.#unread,
         host,
+        isClustered: () => link.isClustered,
         onMissed: () => {
           void this.#controls?.catchUp()
           presence.up().catch(() => {})

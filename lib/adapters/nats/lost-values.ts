@@ -9,6 +9,7 @@ import type { Life, NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
 import { removeValue } from './removal.js'
 import { tokenOf } from './tokens.js'
+import type { Unread } from '../broker/unread.js'
 
 export interface NatsLostValuesOptions {
   readonly link: NatsLink
@@ -17,7 +18,16 @@ export interface NatsLostValuesOptions {
   readonly prefix: string
   /** Names this adapter among all that publish. */
   readonly tag: string
+  readonly unread: Unread
   readonly host: () => Pick<AdapterHost, 'values'>
+}
+
+/** What has become of the values of a room. */
+export interface Restored {
+  /** Values of the stream that the room is to be given; others give way to what is put back. */
+  readonly given: readonly Packet[]
+  /** Whether all that was lost is in the stream again. */
+  readonly isWhole: boolean
 }
 
 /** A value that is put back, and the number of what stands in its place, 0 for nothing. */
@@ -85,13 +95,11 @@ export class NatsLostValues {
    * Puts back what a room shows and the stream has lost.
    *
    * @param kept all values that the stream has of the room
-   * @returns those that the room is to be given; others give way to what is put back
-   * @throws Refusal `unavailable`
    */
-  async restore (room: string, kept: readonly Packet[]): Promise<readonly Packet[]> {
+  async restore (room: string, kept: readonly Packet[]): Promise<Restored> {
     const { lives, plan, host } = this.#options
     const life = lives.current(plan.name)
-    if (life === undefined) return kept
+    if (life === undefined) return { given: kept, isWhole: true }
     this.#note(life)
     const places = new Map(kept.map((packet) => [placeOf(packet), packet]))
     const lost: Lost[] = []
@@ -102,8 +110,12 @@ export class NatsLostValues {
       if (theirs !== undefined) places.delete(placeOf(packet))
       lost.push({ packet, known })
     }
-    await inBatches(lost, AT_ONCE, async (each) => { await this.#putBack(room, each, life) })
-    return kept.filter((packet) => places.get(placeOf(packet)) === packet)
+    let isWhole = true
+    await inBatches(lost, AT_ONCE, async (each) => {
+      // A value that the server does not take, such as one that is too large for it, keeps nothing else back.
+      await this.#putBack(room, each, life).catch(() => { isWhole = false })
+    })
+    return { given: kept.filter((packet) => places.get(placeOf(packet)) === packet), isWhole }
   }
 
   /** Returns the number of what a lost value replaces; `undefined` where it is not lost or something newer is there. */
@@ -147,10 +159,20 @@ export class NatsLostValues {
       }
       const found = await link.attempt(() => link.jsm.streams.getMessage(plan.name, { last_by_subj: subject }))
       if (found === null) return
-      const { former } = decodePayload(room, Buffer.from(found.data).toString(), { version: shift + found.seq }).event!
+      const former = this.#formerOf(room, Buffer.from(found.data).toString(), shift + found.seq)
       // What another node has put back may be older than what this node has.
       if (former === undefined || former >= version) return
       stands = found.seq
+    }
+  }
+
+  /** The version that a value had which was put back; `undefined` for one that was set, or that a newer node wrote. */
+  #formerOf (room: string, text: string, version: number): number | undefined {
+    try {
+      return decodePayload(room, text, { version }).event!.former
+    } catch (error) {
+      this.#options.unread.failed(error, 'latest', text.length)
+      return undefined
     }
   }
 }

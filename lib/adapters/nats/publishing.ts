@@ -283,8 +283,9 @@ export class NatsPublishing {
     const arrived = async (): Promise<ValueSet | undefined> => own.recipients === undefined ? undefined : {}
     const set = async ({ patience, isAgain, ...sent }: Sent): Promise<ValueSet> => {
       const { version, isVain } = await latest.set(room, publication, sent, payload(sent.epoch), { msgID, patience })
-      // What was sent again may have been set the first time.
-      return isVain && !isAgain ? {} : { version }
+      // What was sent again may have been set the first time. A removal without a version has met another value, or
+      // none.
+      return isVain && (!isAgain || version === 0) ? {} : { version }
     }
     const { name } = latest.plan
     return (await this.#sendTwice(lives, { name, key, mayRepeat: isKnown && !isLocal, life, arrived }, set)).version

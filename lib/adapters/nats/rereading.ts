@@ -23,6 +23,7 @@ export interface NatsRereadingOptions {
   }
   readonly unread: Unread
   readonly host: () => AdapterHost
+  readonly isClustered: () => boolean
   /** Called when whatever a subscription carries may have been missed although the link stands. */
   readonly onMissed: () => void
 }
@@ -38,8 +39,13 @@ const AT_ONCE = 50
  */
 export class NatsRereading {
   readonly #options: NatsRereadingOptions
-  /** Rooms that show `latest` values which the broker does not have, and those whose values could not be read. */
+  /**
+   * Rooms that show `latest` values which the broker does not have, and those whose values could not be read or put
+   * back.
+   */
   readonly #local = new Set<string>()
+  /** Whether the next look reads those rooms, because something of one has failed. */
+  #isLocalDue = false
   /** Whether something still has to be read again. */
   #isMissing = false
   /** Whether the servers may have been parted from each other, so that not all was forwarded to this node. */
@@ -61,13 +67,17 @@ export class NatsRereading {
    * any other that is where it is.
    */
   look (): void {
-    if (this.#isMissing) this.all()
-    else {
-      this.#options.latest.look().then((isMoved) => {
-        if (this.#isParted) this.#missed()
-        else if (isMoved) this.all()
-      }, () => { this.#isParted = true })
+    if (this.#isMissing) {
+      this.all()
+      return
     }
+    const { latest, isClustered } = this.#options
+    if (this.#isLocalDue) void this.#readLocal()
+    latest.look().then((isMoved) => {
+      if (this.#isParted) this.#missed()
+      else if (isMoved) this.all()
+      // A single server that did not answer has forwarded all the same.
+    }, () => { if (isClustered()) this.#isParted = true })
   }
 
   /**
@@ -114,30 +124,46 @@ export class NatsRereading {
         unread.failed(error, 'latest', text.length)
       }
     }
-    await inBatches(found, AT_ONCE, async ([room, packets]) => {
-      for (const packet of await lost.restore(room, packets)) if (rooms.has(room)) void host().event(room, packet)
-    })
+    await inBatches(found, AT_ONCE, async ([room, packets]) => { await this.#restore(room, packets) })
     if (begun !== undefined) lost.restored(begun)
     this.#isMissing = false
     for (const followed of rooms.values()) if (followed.settings.append !== undefined) this.texts(followed)
     await latest.look()
+    await this.#readLocal()
+  }
+
+  async #readLocal (): Promise<void> {
+    this.#isLocalDue = false
     const local = [...this.#local]
     this.#local.clear()
-    for (const room of local) {
-      const followed = rooms.get(room)
-      if (followed !== undefined) this.values(followed)
-    }
+    await inBatches(local, AT_ONCE, async (room) => {
+      const followed = this.#options.rooms.get(room)
+      if (followed !== undefined) await this.#values(followed)
+    })
   }
 
   /** Reads the values of one room. */
-  values ({ room, settings }: Room): void {
-    const { latest, lost, rooms, host } = this.#options
-    latest.read(room, settings).then((packets) => lost.restore(room, packets)).then((packets) => {
-      for (const packet of packets) if (rooms.has(room)) host().event(room, packet)
-    }, () => {
-      this.#isMissing = true
-      if (rooms.has(room)) this.#local.add(room)
-    })
+  values (followed: Room): void { void this.#values(followed) }
+
+  async #values ({ room, settings }: Room): Promise<void> {
+    await this.#options.latest.read(room, settings).then(
+      (packets) => this.#restore(room, packets),
+      () => { this.#failed(room) }
+    )
+  }
+
+  /** Puts back what a room has lost, and gives it what was read. */
+  async #restore (room: string, packets: readonly Packet[]): Promise<void> {
+    const { lost, rooms, host } = this.#options
+    const { given, isWhole } = await lost.restore(room, packets)
+    for (const packet of given) if (rooms.has(room)) void host().event(room, packet)
+    if (!isWhole) this.#failed(room)
+  }
+
+  #failed (room: string): void {
+    if (!this.#options.rooms.has(room)) return
+    this.#local.add(room)
+    this.#isLocalDue = true
   }
 
   /** Reads the texts of one room. */

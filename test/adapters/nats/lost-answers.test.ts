@@ -6,14 +6,17 @@ import { missing, startNats } from '../../helpers/servers.js'
 
 const skip = missing('nats-server')
 
+interface Losing { prefix?: string, isDone?: boolean, isOnce?: boolean }
+
 /** A node some of whose requests are done, or not, and never answered. */
-async function deaf (t: Test): Promise<Node & { readonly losing: { prefix?: string, isDone?: boolean } }> {
+async function deaf (t: Test): Promise<Node & { readonly losing: Losing }> {
   const connection = await connect({ servers: (await startNats(t)).url })
   t.teardown(() => connection.close())
-  const losing: { prefix?: string, isDone?: boolean } = {}
+  const losing: Losing = {}
   const request: NatsConnection['request'] = async (subject, ...rest) => {
-    const { prefix, isDone = false } = losing
+    const { prefix, isDone = false, isOnce = false } = losing
     if (prefix === undefined || !subject.startsWith(prefix)) return await connection.request(subject, ...rest)
+    if (isOnce) losing.prefix = 'none'
     if (isDone) void connection.request(subject, ...rest)
     return await new Promise<never>(() => {})
   }
@@ -40,6 +43,24 @@ void t.test(
     t.equal(recipients, 1)
     t.same(host.texts('chat/1'), ['1', '2'], 'it was handed over once')
     losing.prefix = 'none'
+    t.same((await adapter.latest!('chat/1', reliable)).map(textOf), ['2'])
+  }
+)
+
+void t.test(
+  'nats: a removal that was lost, and whose value has been replaced when it is sent again, is told to nobody',
+  { skip },
+  async (t) => {
+    const { adapter, host, losing } = await deaf(t)
+    await adapter.subscribe('chat/1', reliable)
+    const value = said('1', { type: 'score', delivery: 'latest', key: 'red' })
+    await adapter.publish('chat/1', value, reliable)
+    const { version } = (await adapter.latest!('chat/1', reliable))[0]!.event!
+    await adapter.publish('chat/1', { ...value, data: said('2').data }, reliable)
+    Object.assign(losing, { prefix: 'realtime.latest.', isOnce: true })
+    const { recipients } = await adapter.publish('chat/1', { ...value, data: '{}', removes: { version } }, reliable)
+    t.equal(losing.prefix, 'none', 'it was sent twice')
+    t.same([recipients, host.events.get('chat/1')!.length], [0, 2])
     t.same((await adapter.latest!('chat/1', reliable)).map(textOf), ['2'])
   }
 )

@@ -2,14 +2,18 @@ import t from 'tap'
 import type { AdapterHost, PresenceChange } from '../../../lib/adapters/adapter.js'
 import type { Nodes } from '../../../lib/adapters/broker/nodes.js'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
-import { live } from '../../../lib/adapters/contract/host.js'
+import { live, said, textOf } from '../../../lib/adapters/contract/host.js'
+import { decodePayload, encodePayload } from '../../../lib/adapters/broker/payload.js'
+import type { Packet } from '../../../lib/protocol/packet.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
 import { NatsLatest, type MissedValue } from '../../../lib/adapters/nats/latest.js'
 import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
 import type { NatsLives } from '../../../lib/adapters/nats/lives.js'
+import { NatsLostValues } from '../../../lib/adapters/nats/lost-values.js'
 import { NatsPresence } from '../../../lib/adapters/nats/presence.js'
 import { NatsRereading } from '../../../lib/adapters/nats/rereading.js'
 import type { NatsState, Step } from '../../../lib/adapters/nats/state.js'
+import { tokenOf } from '../../../lib/adapters/nats/tokens.js'
 import type { NatsTexts } from '../../../lib/adapters/nats/texts.js'
 
 const unread = new Unread({ warn: () => undefined })
@@ -21,6 +25,7 @@ class Values {
   failing = 0
   isMoved = false
   isCutOff = false
+  kept: readonly MissedValue[] = []
   async look (): Promise<boolean> {
     if (this.isCutOff) throw away()
     return this.isMoved
@@ -28,7 +33,7 @@ class Values {
 
   async missed (): Promise<readonly MissedValue[]> {
     this.asked.push('missed')
-    return []
+    return this.kept
   }
 
   async read (room: string): Promise<readonly never[]> {
@@ -41,15 +46,27 @@ class Values {
   }
 }
 
-function rereadingOf (values: Values, onMissed = (): void => undefined): NatsRereading {
+type Options = ConstructorParameters<typeof NatsRereading>[0]
+
+function rereadingOf (
+  values: Values,
+  onMissed = (): void => undefined,
+  more: Partial<Options> = {}
+): NatsRereading {
   return new NatsRereading({
     latest: values as unknown as NatsLatest,
-    lost: { begins: async () => undefined, restore: async (_room, kept) => kept, restored: () => undefined },
+    lost: {
+      begins: async () => undefined,
+      restore: async (_room, given) => ({ given, isWhole: true }),
+      restored: () => undefined
+    },
     texts: undefined as unknown as NatsTexts,
     rooms: new Map([['live/1', { room: 'live/1', settings: live }]]),
     unread,
     host: () => ({}) as AdapterHost,
-    onMissed
+    isClustered: () => true,
+    onMissed,
+    ...more
   })
 }
 
@@ -95,6 +112,78 @@ t.test('all that a subscription carries is read again once a server that could n
     await turns()
   }
   t.same(values.asked, ['the rest', 'missed'], 'once, by the same leader')
+})
+
+t.test('a single server that did not answer once has forwarded all the same, and nothing is read again', async (t) => {
+  const values = new Values()
+  const rereading = rereadingOf(values, () => { values.asked.push('the rest') }, { isClustered: () => false })
+  for (const isCutOff of [true, false]) {
+    values.isCutOff = isCutOff
+    rereading.look()
+    await turns()
+  }
+  t.same(values.asked, [])
+})
+
+t.test('a room whose values cannot be put back keeps nothing from others, and is tried again without the rest', async (t) => {
+  const values = new Values()
+  const names = Array.from({ length: 60 }, (_, index) => `live/${index}`)
+  values.kept = names.map((room, version) => {
+    return { token: tokenOf(room), version, age: 0, text: encodePayload('n-1', said(room, { delivery: 'latest' })) }
+  })
+  const told: string[] = []
+  let [epoch, isFull]: [string | undefined, boolean] = ['epoch002', true]
+  const rereading = rereadingOf(values, undefined, {
+    rooms: new Map(names.map((room) => [room, { room, settings: live }])),
+    lost: {
+      begins: async () => epoch,
+      restore: async (room, given) => ({ given, isWhole: room !== 'live/3' || !isFull }),
+      restored: () => { epoch = undefined }
+    },
+    host: () => ({ event: (_room: string, packet: Packet) => { told.push(textOf(packet)) } }) as unknown as AdapterHost
+  })
+  rereading.all()
+  await turns()
+  t.same(told, names)
+  for (let look = 0; look < 4; look++) {
+    isFull = look === 0
+    rereading.look()
+    await turns()
+  }
+  t.same(values.asked, ['missed', 'live/3', 'live/3', 'live/3'], 'until it succeeds')
+})
+
+t.test('a value that the server does not take again keeps no other value of its room back', async (t) => {
+  const room = 'live/1'
+  const valueOf = (key: string, version: number): Packet => {
+    return decodePayload(room, encodePayload('n-1', said(key, { delivery: 'latest', key })), { version })
+  }
+  let life = { epoch: 'epoch001', shift: 1_000, before: [] as object[] }
+  const sent: string[] = []
+  const lives = {
+    open: async () => ({ life }),
+    current: () => life,
+    use: async (_plan: object, ask: (found: object) => Promise<void>) => { await ask({ life }) }
+  }
+  const publish = async (_subject: string, text: string): Promise<void> => {
+    const key = textOf(decodePayload(room, text, {}))
+    if (key === 'large') throw away('unknown')
+    sent.push(key)
+  }
+  const lost = new NatsLostValues({
+    link: { isClustered: false, publish } as unknown as NatsLink,
+    lives: lives as unknown as NatsLives,
+    plan: { name: 'realtime_latest' } as never,
+    prefix: 'realtime',
+    tag: 'n',
+    unread,
+    host: () => ({ values: () => [valueOf('large', 1_008), valueOf('small', 1_009)] })
+  })
+  await lost.start()
+  life = { epoch: 'epoch002', shift: 2_000, before: [{ epoch: 'epoch001', offset: 5 }] }
+  const [older, other] = [valueOf('large', 2_003), valueOf('other', 2_004)]
+  const { given, isWhole } = await lost.restore(room, [older, other])
+  t.same([given.map(textOf), sent, isWhole], [['other'], ['small'], false])
 })
 
 t.test('all is read again when servers have lost or found each other, and once more by the next look', async (t) => {
