@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
-import { encodeKept } from '../../protocol/part-frames.js'
 import type {
   Adapter, AdapterHost, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication,
   Published, RoomSettings
@@ -21,8 +20,9 @@ import { RedisPresence } from './presence.js'
 import { ShardMarks } from './shard-marks.js'
 import { RedisTexts } from './texts.js'
 import { Publishing } from './publishing.js'
-import { RedisValues, type Valued } from './values.js'
+import { RedisValues } from './values.js'
 import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
+import { RedisRereading, type Reread } from './rereading.js'
 import { FORGET, NODE_BEAT } from './scripts/stores.js'
 import { POSITIONS } from './scripts/stream.js'
 import { Repeats } from '../broker/repeats.js'
@@ -30,7 +30,7 @@ import { decodePayload, originOf } from '../broker/payload.js'
 import { newEpoch } from '../history/stream.js'
 import { keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
-import { gather, inBatches } from '../../structures/slices.js'
+import { inBatches } from '../../structures/slices.js'
 import { every } from '../../structures/timers.js'
 import { Unread } from '../broker/unread.js'
 import { clearOf, pageOf } from '../broker/tail.js'
@@ -93,7 +93,8 @@ const DEFAULTS = {
 /** Rooms that are checked together. */
 const BATCH = 100
 
-type Room = Followed & Pick<Valued, 'newest'>
+type More = Pick<Reread, 'newest' | 'reread'>
+type Room = Followed & More
 
 class RedisAdapter implements Adapter {
   readonly name = 'redis'
@@ -108,8 +109,9 @@ class RedisAdapter implements Adapter {
   readonly #keys: Keys
   readonly #link: RedisLink
   readonly #tag = randomBytes(6).toString('base64url')
-  readonly #rooms: FollowedRooms<Pick<Valued, 'newest'>>
+  readonly #rooms: FollowedRooms<More>
   readonly #values: RedisValues
+  readonly #rereading: RedisRereading
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #known: KnownStreams
   readonly #reader: StreamReader
@@ -123,8 +125,8 @@ class RedisAdapter implements Adapter {
   #publishing: Publishing | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
-  /** Whether what has no position still has to be read again. */
-  #isStale = false
+  /** Whether the server may not know yet what this node had seen. */
+  #isUnreported = false
   #received = 0
 
   constructor (options: RedisOptions) {
@@ -203,6 +205,15 @@ class RedisAdapter implements Adapter {
     })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
     this.texts = new RedisTexts(link, this.#keys, this.#unread)
+    this.#rereading = new RedisRereading({
+      link,
+      rooms,
+      values: this.#values,
+      texts: this.texts,
+      presence: this.presence,
+      host: () => this.#host!,
+      again: [period(check) / 2, check]
+    })
     this.leases = redisLeases(link, this.#keys, this.#nodes)
     this.claims = new BoundedClaims(redisClaims(link, this.#keys), (name) => link.script(FORGET, [name], []))
     this.denials = redisDenials(link, this.#keys)
@@ -250,8 +261,9 @@ class RedisAdapter implements Adapter {
     this.#rooms.start(host)
     this.#checker = every(() => {
       this.#check(false)
+      if (this.#isUnreported && this.#link.isUp) this.#report()
       void this.#marks.look()
-    }, Math.min(4_000, check / 10)).unref()
+    }, period(check)).unref()
   }
 
   async close (): Promise<void> {
@@ -266,7 +278,7 @@ class RedisAdapter implements Adapter {
 
   async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {
     const channel = this.#keys.events(room)
-    const followed = this.#rooms.add(room, settings, { newest: 0 })
+    const followed = this.#rooms.add(room, settings, { newest: 0, reread: this.#rereading.round })
     try {
       await this.#link.subscribe(channel)
       if (followed.tail === undefined) return undefined
@@ -461,10 +473,12 @@ class RedisAdapter implements Adapter {
 
   /**
    * Reports what this node has seen of rooms without members here, because no other node may know it. It is known to
-   * the server to which it was reported last; in a cluster, where no single one is, it is reported each time.
+   * the server to which it was reported last; in a cluster, where no single one is, it is reported each time. What a
+   * server does not take, because it refuses to write for now, is reported again.
    */
   #report (): void {
     const { run } = this.#link
+    this.#isUnreported = false
     if (run !== '' && run === this.#reportedTo) return
     void this.#known.others()
       .then(async (rooms) => {
@@ -473,7 +487,7 @@ class RedisAdapter implements Adapter {
         }
         this.#reportedTo = run
       })
-      .catch(() => undefined)
+      .catch(() => { this.#isUnreported = true })
   }
 
   /**
@@ -482,11 +496,13 @@ class RedisAdapter implements Adapter {
    */
   #check (isAll: boolean): void {
     if (!this.#link.isUp) return
-    if (isAll) this.#rooms.checkAll()
-    else this.#rooms.check()
-    if (!isAll && !this.#isStale) return
-    this.#isStale = false
-    this.#refresh().catch(() => { this.#isStale = true })
+    if (isAll) {
+      this.#rooms.checkAll()
+      this.#rereading.all()
+    } else {
+      this.#rooms.check()
+      this.#rereading.look()
+    }
   }
 
   async #compare (due: readonly Room[], done: (followed: Room) => void): Promise<void> {
@@ -497,25 +513,6 @@ class RedisAdapter implements Adapter {
       }
       for (const followed of some) done(followed)
     }
-  }
-
-  /**
-   * Reads again what has no position, because a loss of it cannot be seen from numbers. No member gets a known value or
-   * change twice.
-   */
-  async #refresh (): Promise<void> {
-    const host = this.#host!
-    const valued = await gather(this.#rooms.values(), ({ settings }) => settings.latest)
-    await inBatches(valued, BATCH, async (followed) => { await this.#values.refresh(followed) })
-    const written = await gather(this.#rooms.values(), ({ settings }) => settings.append !== undefined)
-    await inBatches(written, BATCH, async ({ room, settings }) => {
-      for (const text of await this.texts.read(room, settings)) {
-        if (this.#rooms.has(room)) void host.event(room, encodeKept(room, text))
-      }
-    })
-    await inBatches(this.presence.rooms, BATCH, async (room) => {
-      for (const change of await this.presence.missed(room)) if (this.#rooms.has(room)) host.presence(room, change)
-    })
   }
 }
 
@@ -530,3 +527,6 @@ class RedisAdapter implements Adapter {
 export function redis (options: RedisOptions = {}): Adapter {
   return new RedisAdapter(options)
 }
+
+/** Milliseconds between two looks at which rooms are due. */
+function period (check: number): number { return Math.min(4_000, check / 10) }

@@ -298,6 +298,92 @@ else {
     t.same(kept.map(textOf), ['1'])
   })
 
+  for (const [what, setting, refusing, taking] of [
+    ['is full', 'maxmemory', '1', '0'],
+    ['has too few replicas', 'min-replicas-to-write', '1', '0']
+  ] as const) {
+    t.test(`redis: a server that ${what} gives a node what it missed beside a value that cannot be put back until writes work`, async (t) => {
+      const server = await startRedis(t)
+      const client = admin(t, server)
+      const { proxy, url } = await proxied(t, server)
+      const [a, b] = [await join(t, url, 'a', { check: 2_000 }), await join(t, server.url, 'b')]
+      const growing = { ...reliable, append: { size: 1_048_576, ttl: 60_000 } }
+      for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', growing)
+      const score = said('1', { type: 'score', delivery: 'latest', key: 'red' })
+      await a.adapter.subscribe('live/1', live)
+      await a.adapter.publish('live/1', score, live)
+      await a.adapter.publish('chat/1', score, growing)
+      await a.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+      await until('both are known', () => a.host.texts('chat/1').length === 1 && a.host.changes.has('chat/1'))
+      proxy.isDown = true
+      proxy.cut()
+      for (const room of ['chat/1', 'live/1']) {
+        await client.del(...['latest', 'latest-order'].map((name) => `realtime:{${room}}:${name}`))
+      }
+      await b.adapter.presence!.join('chat/1', { userId: 'bob', connection: 'c2' }, 60_000)
+      await b.adapter.publish('chat/1', said('missed'), growing)
+      const part = { before: '{"text":"', inside: 'grown', isList: false, from: 0, to: 5, end: undefined }
+      const step = { type: 'answer', key: 'one', timestamp: Date.now(), writer: 'b', number: 0, lease: 60_000, part }
+      t.equal(await b.adapter.texts!.write('chat/1', step, growing), 'written')
+      await client.config('SET', setting, refusing)
+      proxy.isDown = false
+      const heard = (): unknown[] => (a.host.events.get('chat/1') ?? []).map(({ event }) => event!.type)
+      await until('the change is told', () => a.host.changes.get('chat/1')!.length === 2, SOON)
+      await until('the text is read', () => heard().includes('answer'), SOON)
+      await until('the event is read', () => a.host.texts('chat/1').includes('missed'), SOON)
+      const kept = async (room: string): Promise<unknown> =>
+        (await b.adapter.latest!(room, live)).map((packet) => textOf(packet))
+      t.same([await kept('chat/1'), await kept('live/1')], [[], []], 'writes are refused')
+      await client.config('SET', setting, taking)
+      for (const room of ['chat/1', 'live/1']) {
+        await until(`that of ${room} is put back`, async () => String(await kept(room)) === '1')
+      }
+    })
+  }
+
+  t.test('redis: a server that refuses to write gives a page of the history, without what is past its time', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const a = await join(t, server.url, 'a')
+    for (const text of ['old', 'older', 'new', 'newer']) await a.adapter.publish('chat/1', said(text), reliable)
+    const stream = 'realtime:{chat/1}:stream'
+    const entries = await client.xrange(stream, '-', '+') as Array<[string, string[]]>
+    await client.del(stream)
+    for (const [index, [id, fields]] of entries.entries()) {
+      const [offset, time] = id.split('-').map(Number) as [number, number]
+      await client.xadd(stream, `${offset}-${index < 2 ? time - 400_000 : time}`, ...fields)
+    }
+    await client.config('SET', 'min-replicas-to-write', '1')
+    for (const last of [1, 3, 10]) {
+      const page = await a.adapter.history!('chat/1', { last, limit: 10 }, reliable)
+      t.same(page.events.map(textOf), ['new', 'newer'].slice(-last), `the last ${last}`)
+    }
+    t.equal(await client.xlen(stream), 4)
+  })
+
+  t.test('redis: a server that came back with older data, and refuses to write, is told what nodes have seen once it writes', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const { proxy, url } = await proxied(t, server)
+    const a = await join(t, url, 'a', { check: 2_000 })
+    const { position } = await a.adapter.publish('chat/2', said('kept'), reliable)
+    await client.save()
+    await a.adapter.publish('chat/2', said('lost'), reliable)
+    proxy.isDown = true
+    proxy.cut()
+    await server.kill()
+    await server.start()
+    await client.config('SET', 'min-replicas-to-write', '1')
+    proxy.isDown = false
+    await isUp(a)
+    // Heartbeats too are refused meanwhile.
+    await until('it refuses the report', async () =>
+      Number(/^errorstat_NOREPLICAS:count=(\d+)/m.exec(await client.info('errorstats'))?.[1]) >= 5)
+    await client.config('SET', 'min-replicas-to-write', '0')
+    const marked = `${position!.epoch}! 1`
+    await until('it is told', async () => await client.hget('realtime:{chat/2}:meta', 'before') === marked)
+  })
+
   t.test('redis: a node notices within seconds that the data is gone, and says so', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)

@@ -154,8 +154,8 @@ return { epoch, offset, text(at) }
 
 /**
  * Reads where rooms stand, and keeps their metadata alive: for a day, or for minutes where a room never had an event,
- * because a client that keeps entering new rooms would leave as many keys. Of rooms in which this node holds presence
- * it also tells whether that is complete.
+ * because a client that keeps entering new rooms would leave as many keys. A server that refuses to write tells where
+ * they stand all the same. Of rooms in which this node holds presence it also tells whether that is complete.
  *
  * KEYS  of each room 1 meta, 2 stream, 3 presence meta, 4 entries, 5 counts, 6 users
  * ARGV  1 run, 2 milliseconds until the position is read again while the room has members, then per room:
@@ -171,7 +171,7 @@ for i = 1, #KEYS / 6 do
   if ARGV[arg + 1] ~= '' then
     epoch, offset, _, at = open(KEYS[key + 1], KEYS[key + 2], ARGV[1], ARGV[arg + 1], ARGV[arg + 2])
     local isUnused = offset == 0 and redis.call('HEXISTS', KEYS[key + 1], 'version') == 0
-    redis.call('PEXPIRE', KEYS[key + 1], isUnused and math.max(${UNUSED}, ARGV[2] * 3) or ${DAY})
+    redis.pcall('PEXPIRE', KEYS[key + 1], isUnused and math.max(${UNUSED}, ARGV[2] * 3) or ${DAY})
   end
   if ARGV[arg + 3] == '1' then
     if redis.call('EXISTS', KEYS[key + 4], KEYS[key + 5], KEYS[key + 6]) < 3 then state = 'm'
@@ -188,6 +188,7 @@ return reply
 
 /**
  * Reads retained events, after dropping those past their time: with one search and one trim, whatever their number.
+ * A server that refuses to write keeps those for now, and gives the others.
  *
  * KEYS  1 meta, 2 stream
  * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms,
@@ -200,7 +201,7 @@ return reply
 export const READ = script(2, CLOCK + OPEN + `
 if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0', '0', '0', '' } end
 local epoch, offset, before, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[7])
-if offset > 0 then redis.call('PEXPIRE', KEYS[1], ${DAY}) end
+if offset > 0 then redis.pcall('PEXPIRE', KEYS[1], ${DAY}) end
 local now = millis()
 local oldest = now - ARGV[5]
 local function first (from)
@@ -222,23 +223,23 @@ elseif low then
   local kept = first(text(low + 1) .. '-0')
   if kept then
     floor = kept - 1
-    redis.call('XTRIM', KEYS[2], 'MINID', '=', text(kept))
-  else redis.call('UNLINK', KEYS[2]) end
+    redis.pcall('XTRIM', KEYS[2], 'MINID', '=', text(kept))
+  else redis.pcall('UNLINK', KEYS[2]) end
 end
 local most, budget = tonumber(ARGV[4]), tonumber(ARGV[8])
-local from = '-'
-if ARGV[3] ~= '' then from = text(ARGV[3] + 1) .. '-0'
-elseif most > 0 then
+local from = math.max(floor, ARGV[3] ~= '' and tonumber(ARGV[3]) or 0) + 1
+if ARGV[3] == '' and most > 0 then
   local length = redis.call('XLEN', KEYS[2])
   if length > most then
     -- After data were lost the numbers may have a hole: then the newest are counted.
-    if length == offset - floor then from = text(offset - most + 1) .. '-0'
+    if length == offset - floor then from = offset - most + 1
     else
       local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', most)
-      from = newest[#newest][1]
+      from = math.max(from, tonumber(string.match(newest[#newest][1], '^%d+')))
     end
   end
 end
+from = text(from) .. '-0'
 local reply = { epoch, text(offset), before, text(floor), text(at), text(now - at), '' }
 local count, bytes = 0, 0
 while count < most do
