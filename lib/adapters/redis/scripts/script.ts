@@ -14,6 +14,12 @@ export interface Script {
   readonly isBounded: boolean
 }
 
+/**
+ * Milliseconds above which a time ahead of the clock was noted by a server with another clock, whose place this one
+ * took: it was before now, and that is all it tells.
+ */
+export const AHEAD = 1_000
+
 export function script (keys: number, lua: string, isBounded = false): Script {
   return { lua, keys, isBounded, sha: createHash('sha1').update(lua).digest('hex') }
 }
@@ -55,10 +61,11 @@ local function text (number) return string.format('%.0f', number) end
  * An entry that lives as long as its node has the mark `<node> <ttl>@<stamp>` or `<node> <ttl> <fence>@<stamp>`, and is
  * kept until HELD at the latest. parse(list) reads nodes that have been silent for a while, `<node> <time>` each.
  * isDead(dead, mark, score, now) tells whether an entry is held by one of them, and was neither taken nor its node
- * heard of within its ttl. The stamp is the time at which it was taken, and the fence counts how often its node has
- * done so: isLater(mark, node, stamp, fence) tells whether another node took it later, or the same one with a higher
- * fence, or it cannot be told; nextStamp(mark) is above that of a mark; marked(mark, known, stamp, fence) is what
- * replaces the known one, with the higher fence of the two where both are of one node.
+ * heard of within its ttl; when it was taken does not count where a clock that was ahead has noted it. The stamp is the
+ * time at which it was taken, and the fence counts how often its node has done so: isLater(mark, node, stamp, fence)
+ * tells whether another node took it later, or the same one with a higher fence, or it cannot be told; nextStamp(mark)
+ * is above that of a mark; marked(mark, known, stamp, fence) is what replaces the known one, with the higher fence of
+ * the two where both are of one node.
  */
 export const DEAD = `
 local function parse (list)
@@ -72,7 +79,9 @@ end
 local function isDead (dead, mark, score, now)
   local node, ttl = string.match(mark, '^(%S+) (%d+)')
   local at = node and dead[node]
-  return at ~= nil and math.max(at, tonumber(score) - ${HELD}) + tonumber(ttl) <= now
+  local taken = tonumber(score) - ${HELD}
+  if taken > now + ${AHEAD} then taken = 0 end
+  return at ~= nil and math.max(at, taken) + tonumber(ttl) <= now
 end
 local function nodeOf (mark) return string.match(mark, '^[^%s.]+') end
 local function stampOf (mark)

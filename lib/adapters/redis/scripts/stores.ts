@@ -1,5 +1,5 @@
 import { HELD, MAX_NODES, REMEMBERED } from '../../broker/nodes.js'
-import { change, CLOCK, DEAD, script } from './script.js'
+import { AHEAD, change, CLOCK, DEAD, script } from './script.js'
 
 /** Messages between nodes above which only those of the last minute are kept for those that cannot receive them now. */
 const MANY_TOLD = 10_000
@@ -112,7 +112,8 @@ return redis.call('ZCOUNT', holders, '(' .. text(now), '+inf')
 `)
 
 /**
- * One heartbeat of a node.
+ * One heartbeat of a node. Heartbeats that a clock has noted which was ahead are taken for those of now, so that nodes
+ * that are dead since count as silent from now on, and not only when this clock has caught up.
  *
  * KEYS  1 nodes (zset by the server time of each node's last heartbeat)
  * ARGV  1 node, 2 milliseconds for which it could not reach the server: nodes whose heartbeat came shortly before that
@@ -125,6 +126,7 @@ local before = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if tonumber(ARGV[2]) > 0 then
   for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], text(now - ARGV[2] - ARGV[3]), '+inf')) do redis.call('ZADD', KEYS[1], text(now), node) end
 end
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], text(now + ${AHEAD}), '+inf')) do redis.call('ZADD', KEYS[1], text(now), node) end
 redis.call('ZADD', KEYS[1], text(now), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now - ${REMEMBERED}))
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -${MAX_NODES} - 1)
