@@ -11,6 +11,7 @@ import type { RedisLink } from './link.js'
 import {
   PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SUCCEED, PRESENCE_SWEEP, PRESENCE_UPDATE
 } from './scripts/presence.js'
+import { Unreachable } from './unreachable.js'
 import { Stamps } from '../broker/stamps.js'
 import { Burial, Round } from '../broker/sweeping.js'
 
@@ -346,7 +347,12 @@ export class RedisPresence implements PresenceStore {
     const lease = Math.min(...this.#leases)
     const dead = namesOf(this.#nodes.dead(lease))
     // In rooms without members here no other node may have seen that the entries are dead.
-    if (dead !== '' && !(this.#rooms.has(room) && this.#burial.isDone(lease, dead))) await this.#sweep([room], dead)
+    if (dead !== '' && !(this.#rooms.has(room) && this.#burial.isDone(lease, dead))) {
+      await this.#sweep([room], dead).catch((error: unknown) => {
+        // Those are listed that are shown, by a server that refuses to write.
+        if (!(error instanceof Unreachable && error.isDeclined)) throw error
+      })
+    }
     const isHeld = performance.now() < this.#heldUntil
     return await this.#link.script(PRESENCE_LOOK, this.#keys.presence(room), [this.#link.run, limit, isHeld ? '1' : ''])
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { PresenceSnapshot } from '../../../lib/adapters/adapter.js'
+import { Keys } from '../../../lib/adapters/redis/keys.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'
 import { live, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
@@ -359,6 +360,22 @@ else {
       t.same(page.events.map(textOf), ['new', 'newer'].slice(-last), `the last ${last}`)
     }
     t.equal(await client.xlen(stream), 4)
+  })
+
+  t.test('redis: a server that refuses to write lists who is shown, also where somebody should have left by now', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const { adapter } = await join(t, server.url, 'a')
+    await adapter.subscribe('chat/1', reliable)
+    const presence = adapter.presence!
+    for (const userId of ['ann', 'bob']) await presence.join('chat/1', { userId, connection: userId }, 60_000)
+    await presence.leave('chat/1', { userId: 'bob', connection: 'bob' }, 50)
+    await client.config('SET', 'min-replicas-to-write', '1')
+    const [, entries] = new Keys('realtime:').presence('chat/1') as [string, string]
+    await until('the grace has ended', async () => await client.zcount(entries, '-inf', Date.now() - 5) === 1)
+    t.equal((await presence.snapshot('chat/1', 10)).total, 2)
+    await client.config('SET', 'min-replicas-to-write', '0')
+    t.match(await presence.snapshot('chat/1', 10), { total: 1, list: [{ userId: 'ann' }] })
   })
 
   t.test('redis: a server that came back with older data, and refuses to write, is told what nodes have seen once it writes', async (t) => {

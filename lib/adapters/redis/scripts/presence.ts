@@ -237,7 +237,7 @@ return reply
 `)
 
 /**
- * Removes what has expired, then lists the users.
+ * Removes what has expired, then lists the users. A server that refuses to write lists those that are shown.
  *
  * KEYS  as PRESENCE_JOIN
  * ARGV  1 run, 2 most users in a list, 3 '1' to leave what has expired alone
@@ -245,8 +245,8 @@ return reply
  */
 export const PRESENCE_LOOK = script(7, PRESENCE + `
 use(1)
-repair(${LEASE})
-if ARGV[3] ~= '1' then sweep() end
+pcall(repair, ${LEASE})
+if ARGV[3] ~= '1' then pcall(sweep) end
 local limit = tonumber(ARGV[2])
 if not redis.call('HGET', meta, 'sequence') then
   bump()
