@@ -78,7 +78,7 @@ export class Caller {
    *
    * @throws Refusal `rate_limited`
    */
-  begin (): void { this.#spend(1) }
+  begin (): void { this.#spend(1, 0) }
 
   /**
    * Charges the events of a request, the first of which it has paid for. A list costs the burst at most, or it could
@@ -86,14 +86,15 @@ export class Caller {
    *
    * @throws Refusal `rate_limited`
    */
-  spend (events: number): void { this.#spend(Math.min(events, this.#rate.burst) - 1) }
+  spend (events: number): void { this.#spend(Math.min(events, this.#rate.burst) - 1, 1) }
 
-  #spend (cost: number): void {
+  /** @param begun what the request has paid before, which it pays again when it comes again */
+  #spend (cost: number, begun: number): void {
     const wait = this.#bucket.take(performance.now(), cost)
     if (wait > 0) {
       throw new Refusal('rate_limited', {
         message: 'too many requests and events by this key',
-        retryAfter: wait,
+        retryAfter: wait + Math.ceil(begun * 1_000 / this.#rate.messages),
         why: { limit: 'api.rate', value: this.#rate }
       })
     }

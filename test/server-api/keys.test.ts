@@ -1,6 +1,10 @@
+import { mock } from 'node:test'
 import Fastify from 'fastify'
 import t from 'tap'
+import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
+import { Refusal } from '../../lib/errors/refusal.js'
 import realtime, { type ApiOptions } from '../../lib/index.js'
+import { Caller } from '../../lib/server-api/keys.js'
 import { canCover, covers, roomPattern } from '../../lib/server-api/room-patterns.js'
 import { parsePattern } from '../../lib/contract/names.js'
 import { declareOrders, KEYS, ROOT, SHOP, startApi, VIEW } from './api.js'
@@ -157,6 +161,41 @@ t.test('a key has a rate of its own, of which each event costs one, and its refu
   t.match(refused.headers, { 'retry-after': /^\d+$/ })
   t.equal((await post('publish', Array.from({ length: 1_000 }, () => event), ROOT)).status, 200, 'another key, and a batch costs the burst at most')
 })
+
+for (const [rate, sizes] of [
+  [{ messages: 1, burst: 100 }, [50]],
+  [{ messages: 1, burst: 100 }, [99, 100, 1_000]],
+  [{ messages: 3, burst: 7 }, [1, 2, 5, 7, 8]],
+  [{ messages: 0.25, burst: 1 }, [1, 50]],
+  [{ messages: 1_000, burst: 10_000 }, [1_000]]
+] as const) {
+  const { messages, burst } = rate
+  t.test(`who waits as told gets lists of ${sizes.join(', ')} through, at ${messages} a second and ${burst} at once`, (t) => {
+    let now = 0
+    mock.method(performance, 'now', () => now)
+    t.teardown(() => { mock.restoreAll() })
+    const caller = new Caller({ key: ROOT, name: 'root', rooms: ['*'], may: ['publish'] }, rate, new LimitWarnings({ warn () {} }))
+    const waitOf = (events: number): number => {
+      try {
+        caller.begin()
+        caller.spend(events)
+        return 0
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error
+        return Number(error.data?.retryAfter)
+      }
+    }
+    for (let request = 0; request < 100; request++) {
+      const events = sizes[request % sizes.length]!
+      const waits: number[] = []
+      // A request that is refused before its list is counted is told of its own cost alone, so there may be two.
+      for (let wait; waits.length < 3 && (wait = waitOf(events)) > 0; now += wait) waits.push(wait)
+      t.ok(waits.length < 3, `request ${request} was told to wait ${waits.join(', ')} ms`)
+    }
+    t.ok(now > 0, 'it had to wait')
+    t.end()
+  })
+}
 
 t.test('a page of a foreign origin is refused also with a key, other programs send none', async (t) => {
   const { post, url } = await startApi(t)
