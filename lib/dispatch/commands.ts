@@ -96,7 +96,10 @@ export class Commands {
   }
 
   async #members (room: string, id: string | undefined, caller: Caller): Promise<Answer> {
-    await caller.use(room)
+    const { declaration } = await caller.use(room)
+    if (!this.#options.rooms.listsMembers(declaration)) {
+      throw new Refusal('invalid_message', { message: 'the room has no presence' })
+    }
     const { data, bytes } = await this.#presence(room)
     caller.charge(costOf(bytes))
     return { type: 'ack', room, id, data }
@@ -118,16 +121,8 @@ export class Commands {
   /** Omits the list where it does not fit into one answer, like that of too many users. */
   async #presence (room: string): Promise<Found> {
     const { rooms, presenceList, answer } = this.#options
-    try {
-      const snapshot = await rooms.members(room, presenceList)
-      const lists = new MemberLists(answer)
-      return { data: lists.fit(snapshot), bytes: lists.bytes }
-    } catch (error) {
-      if ((error as { code?: unknown }).code === 'REALTIME_ERR_PRESENCE_OFF') {
-        throw new Refusal('invalid_message', { message: 'the room has no presence' })
-      }
-      throw error
-    }
+    const lists = new MemberLists(answer)
+    return { data: lists.fit(await rooms.members(room, presenceList)), bytes: lists.bytes }
   }
 
   async #history ({ room, id, since, limit }: HistoryCommand, caller: Caller): Promise<Answer> {

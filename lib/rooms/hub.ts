@@ -499,7 +499,10 @@ export class Hub {
     return endsWithLast(await this.#adapter.history(name, { since, limit: most, bytes }, settings), since, most)
   }
 
-  /** @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
+  /** Whether `members` can tell who is in rooms of this definition: they have presence, and the adapter keeps it. */
+  listsMembers ({ hasPresence }: Declaration): boolean { return hasPresence && this.#adapter.presence !== undefined }
+
+  /** @throws REALTIME_ERR_PRESENCE_OFF where `listsMembers` is false */
   async members (name: string, limit: number): Promise<PresenceSnapshot> {
     const { declaration } = this.locate(name)
     const store = this.#adapter.presence

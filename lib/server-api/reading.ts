@@ -64,7 +64,7 @@ export class ApiReading {
     const { declaration } = hub.resolve(name)
     const { top } = await hub.history(name, undefined, 0)
     const position = top.epoch === '' ? {} : { position: top }
-    if (!declaration.hasPresence) return position
+    if (!hub.listsMembers(declaration)) return position
     const { total, list } = new MemberLists(DEFAULTS.answer).fit(await hub.members(name, MEMBERS))
     return { count: total, ...(list === undefined ? {} : { members: list }), ...position }
   }

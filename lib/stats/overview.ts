@@ -41,7 +41,7 @@ export interface RoomDetail {
   readonly definition: string
   readonly nodes: ReadonlyArray<{ readonly node: string, readonly members: number }>
   readonly silent: readonly SilentNode[]
-  /** Who is in it, where it has presence; the list is absent for very many. */
+  /** Who is in it, where it has presence and the adapter keeps it; the list is absent for very many. */
   readonly presence?: { readonly total: number, readonly users?: readonly string[] }
   /** Its last events, newest first; absent where it keeps none. */
   readonly events?: readonly EventView[]
@@ -52,7 +52,7 @@ export interface RoomDetail {
 export interface OverviewOptions {
   readonly cluster: Cluster
   readonly lists: Lists
-  readonly hub: Pick<Hub, 'declarations' | 'get' | 'history' | 'members'>
+  readonly hub: Pick<Hub, 'declarations' | 'get' | 'history' | 'listsMembers' | 'members'>
   readonly read: () => StatsSnapshot
   /** Begins to drain this node; absent where admins may only look. */
   readonly drain: (() => void) | undefined
@@ -155,7 +155,7 @@ export class Overview {
       declaration.settings.history === false
         ? undefined
         : hub.history(name, undefined, Math.min(limit, MAX_EVENTS), EVENT_BYTES),
-      declaration.hasPresence ? this.#presence(name) : undefined
+      hub.listsMembers(declaration) ? this.#presence(name) : undefined
     ])
     const nodes = [{ node: cluster.node, members: hub.get(name)?.size ?? 0 }]
     for (const [node, answer] of answers) {

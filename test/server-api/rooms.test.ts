@@ -1,5 +1,6 @@
 import t from 'tap'
 import { connect } from '../helpers/net.js'
+import { lacking } from '../helpers/node-pairs.js'
 import { DESK, ROOT, SHOP, startApi, VIEW } from './api.js'
 
 t.test('a room is told by its members, their number and its position', async (t) => {
@@ -13,6 +14,14 @@ t.test('a room is told by its members, their number and its position', async (t)
   t.match((await api.get('users/ada')).body, { online: true, connections: 1 })
   t.match((await api.get(`users/${encodeURIComponent('a/b ç')}`)).body, { online: false, connections: 0 })
   await ada.close()
+})
+
+t.test('a room with presence is told without members where the adapter keeps no presence', async (t) => {
+  const api = await startApi(t, {}, { adapter: lacking('presence') })
+  await api.app.rooms.broadcast('orders/1', 'created', { n: 1 })
+  const answer = await api.get('rooms/orders/1')
+  t.equal(answer.status, 200)
+  t.strictSame(Object.keys(answer.body), ['position'])
 })
 
 t.test('the history of a room is read page by page', async (t) => {

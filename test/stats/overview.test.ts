@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { FakeHost } from '../../lib/adapters/contract/host.js'
 import { BROKERS } from '../helpers/brokers.js'
 import { chat, connect, declareChat, lobby, start, type Running, type StartOptions } from '../helpers/net.js'
+import { lacking } from '../helpers/node-pairs.js'
 import { missing, until } from '../helpers/servers.js'
 
 /** What a row of one of the lists has. */
@@ -138,6 +139,12 @@ t.test('a room shows who is in it and its last events, and their data to an admi
     total: 1,
     items: [{ name: 'crowd/1', members: 1, node: String }]
   })
+})
+
+t.test('a room with presence is shown without who is there where the adapter keeps no presence', async (t) => {
+  const server = await open(t, { adapter: lacking('presence') })
+  const { status, body } = await ask(server, '/room?name=crowd%2F1')
+  t.match([status, body.name, body.presence], [200, 'crowd/1', undefined])
 })
 
 t.test('an admin ends a connection, keeps a user out and drains the node; a scraper and another page may not', async (t) => {
