@@ -86,13 +86,13 @@ function handlerOf (
   }
 }
 
-function presenceOf ({ presence, member }: RoomConfig): object {
+function presenceOf ({ presence }: RoomConfig): object {
   if (presence === undefined || presence === false) return {}
   if (presence === true) return { presence }
   const { claims, update } = presence
   const data = ({ user }: Entrant): object =>
     Object.fromEntries(claims.flatMap((claim) => user[claim] === undefined ? [] : [[claim, user[claim]]]))
-  return { presence: member === undefined ? true : { data, ...(update === undefined ? {} : { update }) } }
+  return { presence: { data, ...(update === undefined ? {} : { update }) } }
 }
 
 function authorizeOf (

@@ -47,6 +47,7 @@ t.test('a config in which nothing is wrong passes', async (t) => {
   t.same(await linesOf(config({ adapter: { type: 'redis', url: { env: 'BROKER' }, prefix: 'a:', timeout: 100 } }), { BROKER: 'redis://a' }), [])
   t.same(await linesOf(config({ adapter: { type: 'nats', replicas: 3, storage: 'memory' } })), [])
   t.same(await linesOf(config({ hooks: HOOKS, rooms: { 'chat/:id': { messages: { say: { data: Text, reply: Text } } } } })), [])
+  t.same(await linesOf(config({ rooms: { 'chat/:id': { ...ROOM, member: Text, presence: { claims: ['text'], update: true } } } })), [])
 })
 
 /** What is wrong, and the one line that says it. */
@@ -93,7 +94,9 @@ const BAD: ReadonlyArray<readonly [string, Config, string | RegExp]> = [
   ['bounds that contradict each other', { limits: { event: 2_000_000 } }, /^limits\.event: ?\(2000000\) must be below limits\.outbox/],
   ['an origin with a path', { origins: ['https://a.example/'] }, /^origins: .*is not an origin/],
   ['the cookie without its name', { auth: { carriers: ['cookie'] }, origins: 'same' }, /^auth\.cookie: name the cookie/],
-  ['a member without data', { rooms: { 'chat/:id': { ...ROOM, member: Text } } }, /^rooms\["chat\/:id"\]\.member: needs presence/]
+  ['a member without data', { rooms: { 'chat/:id': { ...ROOM, member: Text } } }, /^rooms\["chat\/:id"\]\.member: needs presence/],
+  ['claims that nobody would see', { rooms: { 'chat/:id': { ...ROOM, presence: { claims: ['name'] } } } }, /^rooms\["chat\/:id"\]\.presence: needs member.*"presence": true/],
+  ['an update of nothing', { rooms: { 'chat/:id': { ...ROOM, presence: { claims: [], update: true } } } }, /^rooms\["chat\/:id"\]\.presence: needs member/]
 ]
 
 for (const [what, more, line] of BAD) {

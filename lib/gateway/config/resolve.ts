@@ -176,6 +176,9 @@ function roomsOf (config: GatewayConfig, common: HooksSettings | undefined, read
     if (room.member !== undefined && typeof room.presence !== 'object') {
       reading.fault(`${path}.member`, 'needs presence: { "claims": [...] }, the claims of the token that others see')
     }
+    if (room.member === undefined && typeof room.presence === 'object') {
+      reading.fault(`${path}.presence`, 'needs member, the schema of what others see; write "presence": true where they see user ids alone')
+    }
     return { path, pattern, config: room, hooks }
   })
 }
