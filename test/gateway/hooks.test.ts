@@ -196,14 +196,16 @@ for (const [what, behave, reason, told] of FAILURES) {
   })
 }
 
-t.test('a backend that answers 500 is tried again under the same id, and its answer counts', async (t) => {
-  const backend = await startBackend(t)
-  let tries = 0
-  backend.behave = () => ++tries < 3 ? { status: 500 } : { status: 200, body: { n: tries } }
-  const { hooks } = ask(t, backend, { retries: 2 })
-  t.same(await hooks.message(SAY), { n: 3 })
-  t.equal(new Set(backend.of('message').map(({ headers }) => headers['webhook-id'])).size, 1)
-})
+for (const status of [408, 425, 429, 500, 501, 502, 503, 504, 505, 520, 524]) {
+  t.test(`a backend that answers ${status} is tried again under the same id, and its answer counts`, async (t) => {
+    const backend = await startBackend(t)
+    let tries = 0
+    backend.behave = () => ++tries < 3 ? { status } : { status: 200, body: { n: tries } }
+    const { hooks } = ask(t, backend, { retries: 2 })
+    t.same(await hooks.message(SAY), { n: 3 })
+    t.equal(new Set(backend.of('message').map(({ headers }) => headers['webhook-id'])).size, 1)
+  })
+}
 
 t.test('a message that a client sends again is the same request to the backend, and another one is not', async (t) => {
   const backend = await startBackend(t)

@@ -26,8 +26,8 @@ export class HookFailure extends Error {
   }
 }
 
-/** Answers of servers that are overloaded, restarted or behind a proxy that does not reach them. */
-const PASSING: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
+/** 4xx of servers that are overloaded. */
+const PASSING: ReadonlySet<number> = new Set([408, 425, 429])
 /** 4xx that say nothing about what was asked, but of a wrong URL, secret or server, and what to look at. */
 const MISDIRECTED: ReadonlyMap<number, string> = new Map([
   [401, 'is its secret the same, and its clock right?'],
@@ -50,7 +50,8 @@ export function failureOf ({ status, retryAfter }: Answer): HookFailure | undefi
   if (status >= 400 && status < 500 && !MISDIRECTED.has(status)) return undefined
   const fix = MISDIRECTED.get(status) ?? (status < 400 ? 'write the url that it leads to' : undefined)
   return new HookFailure('status', `it answered ${status}${fix === undefined ? '' : `: ${fix}`}`, {
-    isPassing: PASSING.has(status),
+    // Servers that fail or restart, and proxies that do not reach them, of which each has numbers of its own.
+    isPassing: status >= 500 || PASSING.has(status),
     retryAfter
   })
 }
