@@ -57,7 +57,10 @@ export interface MemberEntry<D = unknown> {
 export interface History<R = string> {
   /** Where the page ends: the `since` of the next one. */
   position: Position
-  /** `false` when events after `since` are lost: the page then begins with the oldest that are kept. */
+  /**
+   * `false` when events after `since` are lost or it is of another stream: the page then has no events, and `position`
+   * is the newest of the room. Always `false` without `since`.
+   */
   resumed: boolean
   /** The events, the oldest first. */
   events: Array<HistoryEvent<R>>
