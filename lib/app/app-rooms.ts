@@ -187,7 +187,16 @@ export class AppRooms implements Rooms {
     return await this.#options.hub.texts.read(nameOf(room), event, key) as StreamText<never> | undefined
   }
 
-  async broadcastWithAck (
+  broadcastWithAck (
+    room: Named,
+    event: string,
+    data: unknown,
+    options?: BroadcastOptions & { timeout?: number }
+  ): Promise<AckResult> {
+    return this.#told(this.#withAck(room, event, data, options), 'app.rooms.broadcastWithAck failed', room, event)
+  }
+
+  async #withAck (
     room: Named,
     event: string,
     data: unknown,
@@ -198,8 +207,11 @@ export class AppRooms implements Rooms {
     const name = nameOf(room)
     const asked = callOptions(options, 'broadcastWithAck').timeout
     const timeout = asked === undefined ? DEFAULTS.ackTimeout : checkTime(asked, 'timeout of broadcastWithAck')
-    const { except } = publishOptions(options)
-    const ack = acks.newId()
+    const { except, once } = publishOptions(options)
+    if (once !== undefined) {
+      throw new REALTIME_ERR_OPTIONS('broadcastWithAck takes no idempotencyKey: each call asks the members anew')
+    }
+    const ack = acks.newId(timeout)
     const waiting = acks.wait(ack, timeout)
     try {
       const { nodes } = await hub.publish(name, event, data, { except, ack })
@@ -213,7 +225,11 @@ export class AppRooms implements Rooms {
     return await waiting
   }
 
-  async request (target: Target, event: string, data: unknown, options?: { timeout?: number }): Promise<never> {
+  request (target: Target, event: string, data: unknown, options?: { timeout?: number }): Promise<never> {
+    return this.#told(this.#request(target, event, data, options), 'app.rooms.request failed', undefined, event)
+  }
+
+  async #request (target: Target, event: string, data: unknown, options?: { timeout?: number }): Promise<never> {
     this.#check()
     // The type of the answer is that of the address: nothing of it exists at run time.
     return await this.#options.requests.ask(target, event, data, options) as never

@@ -55,10 +55,17 @@ export function publishOptions (options: unknown): PublishOptions {
   }
 }
 
+/** @throws REALTIME_ERR_TARGET for several, where more would be meant than was, or all but one left as they are */
+function checkOne (target: Fields): void {
+  const named = Object.keys(target).filter((name) => target[name] !== undefined)
+  if (named.length > 1) throw new REALTIME_ERR_TARGET(`a target names one, not ${named.join(' and ')}`)
+}
+
 /** @throws REALTIME_ERR_TARGET */
 export function checkTarget (target: unknown): Meant {
   const { user, connection } = fieldsOf(target)
-  if (typeof connection === 'string' && user === undefined) return { connection }
+  checkOne({ user, connection })
+  if (typeof connection === 'string') return { connection }
   if (typeof user !== 'string') throw new REALTIME_ERR_TARGET('a target is { user: id } or { connection: id }')
   roomOfUser(user)
   return { user }
@@ -72,8 +79,8 @@ export function checkTarget (target: unknown): Meant {
 export function checkGroup (target: unknown): Meant {
   const { user, connection, room } = fieldsOf(target)
   if (room === undefined) return checkTarget(target)
-  if (user === undefined && connection === undefined) return { of: nameOf(room) }
-  throw new REALTIME_ERR_TARGET('a target is one of { user: id }, { connection: id } and { room }')
+  checkOne({ user, connection, room })
+  return { of: nameOf(room) }
 }
 
 /**
@@ -101,5 +108,6 @@ export function checkRevoked (target: unknown): Revoked {
   if (typeof tokenId !== 'string' || tokenId === '') {
     throw new REALTIME_ERR_TARGET('tokenId is the jti of a token, a non-empty string')
   }
+  checkOne({ tokenId, user, connection, room })
   return { tokenId }
 }

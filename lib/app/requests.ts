@@ -59,7 +59,7 @@ export class Requests {
     const timeout = asked === undefined ? DEFAULTS.ackTimeout : checkTime(asked, 'timeout of request')
     const question: Question = {
       ...meant,
-      ack: acks.newId(),
+      ack: acks.newId(timeout),
       ...(room === undefined ? {} : { room }),
       event,
       data: text,

@@ -46,8 +46,12 @@ interface Remote {
   isWhole: boolean
 }
 
-/** Milliseconds for which a node passes on the answers to another node's broadcast. */
+/** Milliseconds for which a node passes on the answers to another node's broadcast, where its id says no other time. */
 const REMOTE = 60_000
+/** What an id says behind its node and its own part: seconds, or nothing for as long as there is room. */
+const LASTING = /^[^.]*\.[^.]*\.(\d{0,9})$/
+/** Broadcasts that wait for longer, of which one step passes over so many to find others whose time is over. */
+const PASSED = 100
 const MAX_REMOTE = 10_000
 /** Number of settled connections that one turn of the event loop unlinks. */
 const UNLINKED = 1_000
@@ -83,7 +87,15 @@ export class BroadcastAcks {
     this.#onError = onError
   }
 
-  newId (): string { return `${this.#node}.${randomBytes(9).toString('base64url')}` }
+  /**
+   * Makes the id of a broadcast. Where it waits for longer than other nodes pass answers on, the id says so to them.
+   *
+   * @param timeout milliseconds
+   */
+  newId (timeout = 0): string {
+    const id = `${this.#node}.${randomBytes(9).toString('base64url')}`
+    return timeout <= REMOTE ? id : `${id}.${timeout === Infinity ? '' : Math.ceil(timeout / 1_000)}`
+  }
 
   /** Whether a connection of this node was offered the event and has not answered yet. */
   isOwed (id: string, connection: string): boolean {
@@ -162,13 +174,15 @@ export class BroadcastAcks {
    */
   #forward (ack: string, isQuestion: boolean, control: Control): Audience {
     const now = performance.now()
+    let passed = 0
     for (const [id, { until, pending, isWhole }] of this.#remote) {
       // Members are added in turns: one that has none yet may get some.
       const isNeeded = until > now && (!isWhole || pending.size > 0)
-      if (isNeeded && this.#remote.size < MAX_REMOTE && this.#remoteAnswers < MAX_REMOTE_ANSWERS) break
-      this.#forget(id)
+      const hasRoom = this.#remote.size < MAX_REMOTE && this.#remoteAnswers < MAX_REMOTE_ANSWERS
+      if (!isNeeded || !hasRoom) this.#forget(id)
+      else if (until <= now + REMOTE || ++passed > PASSED) break
     }
-    const remote: Remote = { pending: new Set(), until: now + REMOTE, isQuestion, isWhole: false }
+    const remote: Remote = { pending: new Set(), until: now + lastsFor(ack), isQuestion, isWhole: false }
     this.#remote.set(ack, remote)
     let members: Array<{ connection: string, userId: string }> = []
     const tell = (more: boolean): void => {
@@ -338,4 +352,11 @@ export class BroadcastAcks {
     this.#remote.clear()
     this.#byConnection.clear()
   }
+}
+
+/** Milliseconds for which answers to a broadcast of another node are passed on. */
+function lastsFor (ack: string): number {
+  const seconds = LASTING.exec(ack)?.[1]
+  if (seconds === undefined) return REMOTE
+  return seconds === '' ? Infinity : Math.max(REMOTE, Number(seconds) * 1_000)
 }

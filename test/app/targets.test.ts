@@ -191,6 +191,14 @@ t.test('targets and codes that are none are refused, by the call and on the bus'
     await t.rejects(rooms.join(target as never, 'chat/2'), { code: /^REALTIME_ERR_(TARGET|ROOM|ROOM_UNKNOWN)$/ })
     await t.rejects(rooms.close(target as never), { code: /^REALTIME_ERR_(TARGET|ROOM|ROOM_UNKNOWN)$/ })
   }
+  for (const target of [
+    { user: 'ada', connection: 'c' }, { user: 'ada', tokenId: 't' }, { tokenId: 't', connection: 'c' },
+    { tokenId: 't', room: 'chat/1' }, { tokenId: 't', user: 'ada', room: 'chat/1' }
+  ]) await t.rejects(rooms.revoke(target as never), { code: 'REALTIME_ERR_TARGET', message: / and / }, JSON.stringify(target))
+  const two = { user: 'ada', connection: 'c' } as never
+  for (const asked of [rooms.close(two), rooms.ping(two), rooms.leave(two, 'chat/1'), rooms.join(two, 'chat/1')]) {
+    await t.rejects(asked, { code: 'REALTIME_ERR_TARGET', message: 'a target names one, not user and connection' })
+  }
   await t.rejects(rooms.revoke({ connection: 'c', room: 'chat/1' } as never), { code: 'REALTIME_ERR_TARGET' })
   await t.rejects(rooms.revoke({ user: 'a', room: '@all' }), { code: 'REALTIME_ERR_ROOM' })
   for (const code of ['revoked', 'replaced', 'forbidden', 'left', 'timeout', 5]) {

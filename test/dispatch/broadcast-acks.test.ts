@@ -59,3 +59,36 @@ t.test('a closing node waits for nobody', async (t) => {
   acks.close()
   t.same(await result, { acked: [], missing: [], left: [], unknown: 0 })
 })
+
+t.test('answers of other nodes\' members are passed on for as long as the broadcast waits', (t) => {
+  let now = 0
+  const { now: clock } = performance
+  performance.now = () => now
+  t.teardown(() => { performance.now = clock })
+  const { acks, sent } = node()
+  const [asker] = [new BroadcastAcks('b', undefined, () => undefined)]
+  const ids = [10_000, 300_000, Infinity].map((timeout) => asker.newId(timeout))
+  for (const [index, ack] of ids.entries()) {
+    const audience = acks.offered({ type: 'said', room: 'chat/1', delivery: 'reliable', timestamp: 0, ack })!
+    audience.add({ id: `c${index}`, userId: 'ada' } as never)
+    audience.end()
+  }
+  const later = (): void => {
+    acks.offered({ type: 'said', room: 'chat/1', delivery: 'reliable', timestamp: 0, ack: asker.newId(1) })!.end()
+  }
+  const owed = (): boolean[] => ids.map((id, index) => acks.isOwed(id, `c${index}`))
+  now = 59_000
+  later()
+  t.same(owed(), [true, true, true])
+  now = 61_000
+  later()
+  t.same(owed(), [false, true, true])
+  now = 301_000
+  later()
+  t.same(owed(), [false, false, true])
+  sent.length = 0
+  acks.acked(ids[2]!, 'c2')
+  t.match(sent, [{ type: 'acked', ack: ids[2], connection: 'c2' }])
+  t.equal(acks.size, 0)
+  t.end()
+})
