@@ -41,6 +41,8 @@ export interface UnstoredOptions {
 const RETRY = 1_000
 /** Outcomes that are checked for expiry when one is added. */
 const SWEEP = 8
+/** Outcomes in a row that the server does not take, after which it counts as away. */
+const AWAY = 5
 
 /**
  * Keeps the outcomes of messages that could not be stored while the adapter's server was away. This node knows them,
@@ -100,11 +102,18 @@ export class UnstoredOutcomes {
     this.#isTelling = true
     try {
       const now = performance.now()
-      for (const entry of this.#outcomes.values(now)) await this.#tellOf(entry)
+      let failed = 0
+      for (const entry of this.#outcomes.values(now)) {
+        try {
+          await this.#tellOf(entry)
+          failed = 0
+        } catch {
+          // One alone may be what the server never takes, such as an outcome that is too large for it.
+          if (++failed === AWAY) break
+        }
+      }
       this.#outcomes.sweep(performance.now(), Number.POSITIVE_INFINITY)
       if (this.#outcomes.size === 0) this.stop()
-    } catch {
-      // The server is still away, and the next attempt begins with all of them again.
     } finally {
       this.#isTelling = false
     }

@@ -452,8 +452,11 @@ export class Hub {
     onSubscribed()
     if (position !== undefined) room.stands(position)
     const latest = settings.latest ? this.#adapter.latest?.(room.name, settings) ?? [] : []
-    const texts = settings.append === undefined ? [] : await this.#adapter.texts!.read(room.name, settings)
-    const kept = latest instanceof Promise ? await latest : latest
+    const read = settings.append === undefined ? [] : this.#adapter.texts!.read(room.name, settings)
+    // Both are awaited at once: where the broker goes away, each of them fails.
+    const [kept, texts] = latest instanceof Promise || read instanceof Promise
+      ? await Promise.all([latest, read])
+      : [latest, read]
     if (settings.owned === true) this.#owned.watch(room.name)
     const shown = settings.owned === true ? await this.#owned.present(room.name, room.declaration, kept) : kept
     room.opened(shown, texts)

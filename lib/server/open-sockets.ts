@@ -27,7 +27,8 @@ interface Parsed { readonly parser?: object | null, readonly _httpMessage?: obje
  * and waits for all of them a minute and more; for an HTTP/2 session it waits as long as its client likes.
  */
 export function followOpenSockets (server: Server): OpenSockets {
-  let sockets: Socket[] = []
+  // A socket whose upgrade is nobody's is told of once more for each such request.
+  const sockets = new Set<Socket>()
   let most = LEAST
   let isClosing = false
   let looking: NodeJS.Timeout | undefined
@@ -40,12 +41,12 @@ export function followOpenSockets (server: Server): OpenSockets {
       setImmediate(() => { if (isIdle(socket)) socket.destroy() })
       return
     }
-    sockets.push(socket)
-    if (sockets.length < most) return
-    sockets = sockets.filter(isFollowed)
+    sockets.add(socket)
+    if (sockets.size < most) return
+    for (const each of sockets) if (!isFollowed(each)) sockets.delete(each)
     // The bound is a quarter more than the live sockets, so that dead ones are not kept for long and need no check each
     // time.
-    most = Math.max(LEAST, Math.ceil(sockets.length * 1.25))
+    most = Math.max(LEAST, Math.ceil(sockets.size * 1.25))
   }
   const onSession = (session: Http2Session): void => {
     sessions.add(session)
@@ -63,7 +64,7 @@ export function followOpenSockets (server: Server): OpenSockets {
       if (isClosing) return
       isClosing = true
       for (const socket of sockets) if (isIdle(socket)) socket.destroy()
-      sockets = []
+      sockets.clear()
       for (const session of sessions) session.close()
       // HTTP/2 servers do not have it.
       if (typeof server.closeIdleConnections === 'function') {

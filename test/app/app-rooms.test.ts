@@ -552,6 +552,36 @@ t.test(
   }
 )
 
+t.test('a room whose values and texts cannot be read refuses the join, and ends no process', async (t) => {
+  const adapter = new MemoryAdapter()
+  const later = async (): Promise<never> => {
+    await new Promise((resolve) => { setTimeout(resolve, 20) })
+    throw new Refusal('unavailable')
+  }
+  Object.assign(adapter, { latest: async () => { throw new Refusal('unavailable') } })
+  Object.assign(adapter.texts, { read: later })
+  const faults: unknown[] = []
+  const onFault = (error: unknown): void => { faults.push(error) }
+  process.prependListener('unhandledRejection', onFault)
+  t.teardown(() => { process.off('unhandledRejection', onFault) })
+  const server = await start(t, {
+    adapter,
+    declare: (app) => {
+      app.room(defineRoom('board/:id', {
+        events: {
+          score: { data: Type.Object({ team: Type.String(), goals: Type.Number() }), delivery: 'latest', key: 'team' },
+          note: { data: Type.Object({ id: Type.String(), text: Type.String() }), delivery: 'append', key: 'id', append: 'text' }
+        }
+      }))
+    }
+  })
+  const ada = await connect(server, { token: server.token('ada') })
+  ada.send({ type: 'join', room: 'board/1', id: 'j-1' })
+  t.match(await ada.next('error'), { id: 'j-1', data: { code: 'unavailable' } })
+  await new Promise((resolve) => { setTimeout(resolve, 50) })
+  t.same(faults, [])
+})
+
 t.test('a call that fails and that nobody awaits is a line in the log, and never ends the process', async (t) => {
   const faults: unknown[] = []
   const onFault = (error: unknown): void => { faults.push(error) }

@@ -196,7 +196,7 @@ t.test('targets and codes that are none are refused, by the call and on the bus'
     { tokenId: 't', room: 'chat/1' }, { tokenId: 't', user: 'ada', room: 'chat/1' }
   ]) await t.rejects(rooms.revoke(target as never), { code: 'REALTIME_ERR_TARGET', message: / and / }, JSON.stringify(target))
   const two = { user: 'ada', connection: 'c' } as never
-  for (const asked of [rooms.close(two), rooms.ping(two), rooms.leave(two, 'chat/1'), rooms.join(two, 'chat/1')]) {
+  for (const asked of [rooms.close(two), rooms.ping(two), rooms.leave(two, 'chat/1'), rooms.join(two, 'chat/1')] as Array<Promise<never>>) {
     await t.rejects(asked, { code: 'REALTIME_ERR_TARGET', message: 'a target names one, not user and connection' })
   }
   await t.rejects(rooms.revoke({ connection: 'c', room: 'chat/1' } as never), { code: 'REALTIME_ERR_TARGET' })

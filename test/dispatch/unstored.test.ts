@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Adapter, ClaimStore } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
+import { UnstoredOutcomes } from '../../lib/dispatch/unstored.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { chat, connect, eventually, start, type NetPeer, type Running } from '../helpers/net.js'
 
@@ -120,4 +121,27 @@ t.test('a message that another node has run while this one stood still with its 
   t.same(await say(here, 'hello'), { id: 'm1' })
   t.same(await answer, { id: 'm1' })
   t.same(ran, ['once'])
+})
+
+t.test('an outcome that the server never takes keeps no other one back', async (t) => {
+  const stored: string[] = []
+  const claims: ClaimStore = {
+    ...memory().claims!,
+    settle: async (key) => {
+      if (key.startsWith('never')) throw new Error('too large')
+      stored.push(key)
+    }
+  }
+  const outcomes = new UnstoredOutcomes(claims, {
+    window: 60_000,
+    remembered: { bytes: 1_000_000, perUser: 100_000 },
+    log: { warn: () => undefined }
+  })
+  t.teardown(() => { outcomes.stop() })
+  for (const key of ['never 1', 'a', 'never 2', 'b']) {
+    outcomes.add({ key, hash: 'hash', owner: 'ada', holder: key }, '1', true)
+  }
+  await eventually('the others are stored', () => stored, (keys) => keys.length === 2)
+  t.same(stored, ['a', 'b'])
+  t.equal(outcomes.size, 2)
 })

@@ -4,6 +4,7 @@ import net from 'node:net'
 import { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
 import { serveForeignUpgrade } from '../../lib/server/foreign-upgrades.js'
+import { followOpenSockets } from '../../lib/server/open-sockets.js'
 import { declareChat, start, type Running } from '../helpers/net.js'
 
 const H2C =
@@ -246,4 +247,16 @@ t.test('a handshake that cannot be completed is answered in our words, whatever 
     t.match(answer, /content-type: application\/json/i, what)
     t.match(answer, /"code":"protocol"/, what)
   }
+})
+
+t.test('a socket of which the server is told again and again is kept once', (t) => {
+  const server = new EventEmitter()
+  const followed = followOpenSockets(server as never)
+  t.teardown(() => { followed.stop() })
+  let ended = 0
+  const socket = { destroyed: false, bytesRead: 0, destroy: () => { ended++ } }
+  for (let each = 0; each < 1_000; each++) server.emit('connection', socket)
+  followed.close()
+  t.equal(ended, 1)
+  t.end()
 })
