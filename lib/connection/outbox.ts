@@ -42,7 +42,7 @@ export interface OutboxHost {
 /** Bytes of a write that are copied, so that a ping behind them leaves in the same one. */
 const SMALL = 16_384
 
-/** Answers to control frames that are kept in one turn. */
+/** Answers to control frames that are kept in one turn, or while a frame is being compressed. */
 const MAX_REPLIES = 16
 
 /**
@@ -65,6 +65,8 @@ export class Outbox {
   #isWindowed = false
   /** Whether the batch waits for a window, so that the newest value of each key is enough. */
   #isGathered = false
+  /** Heartbeats and pings behind a frame that is being compressed. */
+  #pings: Uint8Array[] | undefined
   /** Answers to control frames, which are written at the end of the turn. */
   #replies: Uint8Array[] | undefined
   readonly #owner: OutboxOwner
@@ -123,16 +125,20 @@ export class Outbox {
   }
 
   /**
-   * Writes bytes that are no packet (a control frame, a comment) behind everything queued; skipped while the link lags.
+   * Writes bytes that are no packet (a control frame, a comment) behind everything queued, which may still have to be
+   * compressed; skipped while the link lags.
    */
   raw (bytes: Uint8Array): void {
     if (this.#isClosed || this.#isLagging) return
     this.flush()
-    if (!this.#isLagging && !this.#isHeld) this.#write(bytes)
+    if (this.#isLagging) return
+    // A heartbeat that is not sent would end a connection whose peer had nothing to answer.
+    if (this.#batch !== undefined) (this.#pings ??= []).push(bytes)
+    else this.#write(bytes)
   }
 
   /**
-   * Queues the answer to a control frame behind everything queued, in one write with the others of this turn. Beyond 16
+   * Queues the answer to a control frame behind everything queued, in one write with the others that wait. Beyond 16
    * the newest replaces the one before it (RFC 6455 5.5.3). Skipped while the link lags.
    */
   reply (bytes: Uint8Array): void {
@@ -145,11 +151,10 @@ export class Outbox {
     this.#host.flusher.soon(this)
   }
 
-  #writeReplies (replies: readonly Uint8Array[]): void {
-    this.#replies = undefined
-    if (!this.#isClosed && !this.#isLagging && !this.#isHeld) {
-      this.#write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
-    }
+  #writeControls (): void {
+    const controls = this.#pings?.concat(this.#replies ?? []) ?? this.#replies ?? []
+    this.#pings = this.#replies = undefined
+    if (!this.#isLagging) this.#write(controls.length === 1 ? controls[0]! : Buffer.concat(controls))
   }
 
   /**
@@ -161,7 +166,9 @@ export class Outbox {
     this.#isDue = false
     this.#isWindowed = false
     this.#flushBatch(isLast)
-    if (this.#replies !== undefined) this.#writeReplies(this.#replies)
+    // What is still being compressed goes first.
+    if (this.#batch !== undefined) return
+    if (this.#pings !== undefined || this.#replies !== undefined) this.#writeControls()
   }
 
   #flushBatch (isLast: boolean): void {
@@ -274,7 +281,22 @@ export class Outbox {
   late (now: number): void {
     if (this.#isClosed || this.#pace === undefined) return
     if (this.#pace.late(now)) this.#tell(this.#pace, 'ping', now)
-    if (this.#pace.isAhead(now)) this.#isLagging = true
+    if (this.#pace.isAhead(now)) this.#lag()
+  }
+
+  /**
+   * Lets later frames wait, and in front of them those that wait for a window or for their compression: written after
+   * the backlog, they would be out of order.
+   */
+  #lag (): void {
+    this.#isLagging = true
+    const batch = this.#batch
+    if (batch === undefined) return
+    this.#batch = undefined
+    this.#isGathered = false
+    const backlog = this.#backlog ??= new Backlog()
+    for (const packet of batch.packets) if (backlog.push(packet) === 'conflated') this.#host.counters.conflated++
+    this.#waits(backlog.count - batch.count, backlog.bytes - batch.size, backlog.events - batch.live - batch.replayed)
   }
 
   #waits (frames: number, bytes: number, events: number): void {
@@ -377,8 +399,7 @@ export class Outbox {
     this.left = this.bytes
     this.#waits(-this.frames, -this.bytes, -this.events)
     this.#isClosed = true
-    this.#batch = undefined
-    this.#backlog = undefined
+    this.#batch = this.#backlog = this.#pings = this.#replies = undefined
     this.#wake()
   }
 }

@@ -1,3 +1,5 @@
+import { Compressor } from '../../lib/connection/compressor.js'
+import { Flusher, type Flushable } from '../../lib/connection/flusher.js'
 import type { Link, LinkEvents, Transport } from '../../lib/connection/link.js'
 import type { OutboxCounters } from '../../lib/connection/outbox.js'
 import { encodeEvent, encodeFrame, type EventHead, type Packet } from '../../lib/protocol/packet.js'
@@ -21,6 +23,41 @@ export function newCounters (): OutboxCounters & { messagesIn: number, bytesIn: 
   }
 }
 
+/** Windows that end when the test says so. */
+export class HandFlusher extends Flusher {
+  #windowed: Flushable[] = []
+  override later (outbox: Flushable): void { this.#windowed.push(outbox) }
+  endWindows (): void {
+    const windowed = this.#windowed
+    this.#windowed = []
+    for (const outbox of windowed) this.soon(outbox)
+  }
+}
+
+/** Large frames that are compressed when the test says so, and stay as they are, so that they can be read. */
+export class HandCompressor extends Compressor {
+  readonly #done = new WeakSet<Packet>()
+  #waiting: Array<() => void> = []
+  constructor () { super(0) }
+  override get (packet: Packet): Uint8Array | Promise<void> {
+    if (packet.payload.length < 16_384 || this.#done.has(packet)) return packet.bytes
+    return new Promise((resolve) => {
+      this.#waiting.push(() => {
+        this.#done.add(packet)
+        resolve()
+      })
+    })
+  }
+
+  override ready (packet: Packet): Uint8Array { return packet.bytes }
+  async finish (): Promise<void> {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const done of waiting) done()
+    await turn()
+  }
+}
+
 /** A link that keeps what it is given; `isFull` makes it lag from the next write on. */
 export class FakeLink implements Link {
   readonly writes: string[] = []
@@ -29,7 +66,12 @@ export class FakeLink implements Link {
   isDestroyed = false
   events: LinkEvents | undefined
   readonly transport: Transport
-  constructor (transport: Transport = 'websocket') { this.transport = transport }
+  readonly compressor: Compressor | undefined
+  constructor (transport: Transport = 'websocket', compressor?: Compressor) {
+    this.transport = transport
+    this.compressor = compressor
+  }
+
   attach (events: LinkEvents): void { this.events = events }
   write (bytes: Uint8Array): boolean {
     this.writes.push(textOf(bytes))

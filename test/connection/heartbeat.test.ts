@@ -1,10 +1,11 @@
 import t from 'tap'
+import type { Compressor } from '../../lib/connection/compressor.js'
 import { Connection } from '../../lib/connection/connection.js'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { Heartbeat } from '../../lib/connection/heartbeat.js'
 import type { Named } from '../../lib/connection/named-set.js'
 import type { Transport } from '../../lib/connection/link.js'
-import { FakeLink, newCounters } from './fakes.js'
+import { event, FakeLink, HandCompressor, newCounters } from './fakes.js'
 
 const TIMES = { interval: 1_000, timeout: 400, comment: 500, tolerance: 100, write: 5_000 }
 
@@ -19,7 +20,7 @@ interface Made {
 }
 
 /** A connection and the sweep over it, by a clock that the test moves: moments count from its opening. */
-function make (transport: Transport, exp?: number): Made {
+function make (transport: Transport, exp?: number, compressor?: Compressor): Made {
   const ends: string[] = []
   const connection = new Connection<Named>({
     flusher: new Flusher(),
@@ -32,7 +33,7 @@ function make (transport: Transport, exp?: number): Made {
     onReplayed: () => {},
     onReleased: () => {}
   }, { id: 'a', address: '', identity: { user: {}, userId: 'ada', exp } })
-  const link = new FakeLink(transport)
+  const link = new FakeLink(transport, compressor)
   connection.attach(link)
   const heartbeat = new Heartbeat({ values: () => [connection] }, TIMES)
   const start = connection.beat.seenAt
@@ -65,6 +66,19 @@ t.test('a silent socket is asked after the interval, and ended when its answer i
   t.same(ends, [])
   sweep(1_600)
   t.same(ends, ['heartbeat_timeout'])
+})
+
+t.test('a peer that is sent a large frame at the time of its heartbeat is asked behind it, and lives on', async (t) => {
+  const compressor = new HandCompressor()
+  const { connection, link, ends, sweep } = make('websocket', undefined, compressor)
+  connection.send(event(1, {}, 20_000))
+  sweep(1_050)
+  t.same(link.seen, [], 'it is being compressed')
+  await compressor.finish()
+  t.same(link.seen, [1, 'beat:'])
+  if (link.seen.includes('beat:')) connection.pong('', connection.beat.sentAt + 1)
+  sweep(1_600)
+  t.same(ends, [])
 })
 
 t.test('whoever answers lives on, and its round trip is known', async (t) => {

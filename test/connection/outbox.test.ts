@@ -3,7 +3,7 @@ import { Flusher } from '../../lib/connection/flusher.js'
 import { Outbox } from '../../lib/connection/outbox.js'
 import type { Link } from '../../lib/connection/link.js'
 import type { OutboxCounters } from '../../lib/connection/outbox.js'
-import { event, FakeLink, newCounters, pong, turn } from './fakes.js'
+import { event, FakeLink, HandCompressor, HandFlusher, newCounters, pong, turn } from './fakes.js'
 
 interface Made {
   readonly link: FakeLink
@@ -165,6 +165,67 @@ t.test(
     t.same(made.link.seen.slice(-3), [8, 9, 10], 'a link that keeps up gets all of them')
   }
 )
+
+for (const transport of ['sse', 'websocket'] as const) {
+  t.test(
+    `over ${transport}: what waits for a window when its reader says that it reads late leaves before what comes behind it, or is replaced by it`,
+    async (t) => {
+      const flusher = new HandFlusher()
+      const made = make(1_000_000, new FakeLink(transport), flusher)
+      const latest = (data: number, key: string): void => {
+        made.outbox.push(event(data, { delivery: 'latest', key }), 250)
+      }
+      latest(1, 'a')
+      flusher.endWindows()
+      await turn()
+      for (const [data, key] of [[2, 'a'], [3, 'b'], [4, 'b']] as const) latest(data, key)
+      made.outbox.push(event(5), 250)
+      made.outbox.late(performance.now())
+      addsUp(t, made)
+      latest(6, 'a')
+      flusher.endWindows()
+      await turn()
+      t.equal(made.outbox.events, 3, 'nothing more is on its way to a reader that is late')
+      made.outbox.taken(performance.now())
+      t.same(made.link.seen.filter((value) => typeof value === 'number'), [1, 4, 5, 6])
+      t.match(made.counters, { delivered: 4, conflated: 2 })
+      addsUp(t, made)
+    }
+  )
+}
+
+t.test(
+  'heartbeats, pings and answers to pings wait behind a frame that is being compressed, and leave with it',
+  async (t) => {
+    const compressor = new HandCompressor()
+    const made = make(1_000_000, new FakeLink('websocket', compressor))
+    made.outbox.push(event(1, {}, 20_000))
+    made.outbox.raw(Buffer.from('beat:life '))
+    for (let n = 1; n <= 17; n++) {
+      made.outbox.reply(Buffer.from(`beat:answer${n} `))
+      await turn()
+    }
+    made.outbox.raw(Buffer.from('beat:app '))
+    t.same(made.link.writes, [])
+    await compressor.finish()
+    const answers = Array.from({ length: 15 }, (_, n) => `beat:answer${n + 1}`)
+    t.same(made.link.seen, [1, 'beat:life', 'beat:app', ...answers, 'beat:answer17'])
+    made.outbox.raw(Buffer.from('beat:next '))
+    await turn()
+    t.equal(made.link.seen.at(-1), 'beat:next')
+    t.equal(made.link.seen.length, 20, 'each leaves once')
+  }
+)
+
+t.test('the last flush takes along the answers behind a frame that is still being compressed', async (t) => {
+  const made = make(1_000_000, new FakeLink('websocket', new HandCompressor()))
+  made.outbox.push(event(1, {}, 20_000))
+  made.outbox.reply(Buffer.from('beat:answer '))
+  await turn()
+  made.outbox.flush(true)
+  made.outbox.drop()
+  t.same(made.link.seen, [1, 'beat:answer'])
+})
 
 t.test('past its bound the owner is told to cut, and dropping gives everything back', async (t) => {
   const made = make(100_000)
