@@ -182,6 +182,25 @@ for (const broker of brokers) {
     t.same(leaves(b), ['ann'])
   })
 
+  t.test(`${name}: who was held by a dead node has left a room that another node enters later`, { skip }, async (t) => {
+    const { a, b, past } = await two(t, broker)
+    await a.adapter.subscribe('hall/1', reliable)
+    await a.adapter.presence!.join('hall/1', { userId: 'zoe', connection: 'c-zoe' }, LEASE)
+    await a.adapter.close()
+    for (const room of ['chat/1', 'hall/1']) await past.takenLongAgo('user:ann', room)
+    await past.silent(1)
+    await until('the slot is free', () => isFree(b, 'c-other'))
+    await until('the rooms of the node are swept', async () => {
+      await b.adapter.presence!.sweep(['chat/1'])
+      return leaves(b).length > 0
+    })
+    await b.adapter.presence!.sweep(['chat/1'])
+    await b.adapter.subscribe('hall/1', reliable)
+    await b.adapter.presence!.join('hall/1', { userId: 'bob', connection: 'c-bob' }, LEASE)
+    t.match((await b.adapter.presence!.snapshot('hall/1', 10)).list, [{ userId: 'bob' }])
+    t.equal((await b.adapter.presence!.snapshot('hall/1', 10)).total, 1)
+  })
+
   t.test(
     `${name}: what a node gives up that another node holds by now under the same name is held on`,
     { skip },

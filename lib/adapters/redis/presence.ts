@@ -188,7 +188,8 @@ export class RedisPresence implements PresenceStore {
   async #join (
     room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean
   ): Promise<readonly [taken: string, shown: string]> {
-    const held = this.#rooms.get(room) ?? new Set<string>()
+    const known = this.#rooms.get(room)
+    const held = known ?? new Set<string>()
     this.#rooms.set(room, held)
     const mark = this.#nodes.mark(lease)
     if (mark === '') this.#isUnmarked = true
@@ -199,11 +200,22 @@ export class RedisPresence implements PresenceStore {
       const stamp = isRenewal ? this.#stamps.renew(nameOf(room, entry)) : ''
       return [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data, n }), stamp, fence]
     })
-    return await this.#link.script(
+    // What is buried once in all rooms here left out this one.
+    const burying = known === undefined ? this.#bury(room) : undefined
+    const reply = await this.#link.script(
       PRESENCE_JOIN,
       this.#keys.presence(room),
       [this.#link.run, Math.ceil(lease), mark, ...args]
     ) as [string, string]
+    await burying
+    return reply
+  }
+
+  /** Removes what dead nodes held from one room. Never rejects. */
+  async #bury (room: string): Promise<void> {
+    const dead = this.#dead(this.#shortest)
+    // Where that fails, the next sweep does it with that of all rooms.
+    if (dead !== '') await this.#sweep([room], dead).catch(() => { this.#burial.forget() })
   }
 
   async leave (room: string, entry: PresenceEntry, grace: number): Promise<void> {
@@ -343,9 +355,13 @@ export class RedisPresence implements PresenceStore {
     }
   }
 
+  get #shortest (): number { return Math.min(...this.#leases) }
+
+  #dead (lease: number): string { return namesOf(this.#nodes.dead(lease)) }
+
   async #look (room: string, limit: number): Promise<unknown> {
-    const lease = Math.min(...this.#leases)
-    const dead = namesOf(this.#nodes.dead(lease))
+    const lease = this.#shortest
+    const dead = this.#dead(lease)
     // In rooms without members here no other node may have seen that the entries are dead.
     if (dead !== '' && !(this.#rooms.has(room) && this.#burial.isDone(lease, dead))) {
       await this.#sweep([room], dead).catch((error: unknown) => {
