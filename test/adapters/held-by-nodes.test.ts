@@ -276,6 +276,29 @@ for (const broker of brokers) {
 }
 
 t.test(
+  'redis: a node that holds no slots itself frees none of a node whose latest heartbeats it has not heard of',
+  { skip: missing('redis-server') },
+  async (t) => {
+    const server = await startRedis(t)
+    const client = new Redis(server.url)
+    t.teardown(() => { client.disconnect() })
+    const { adapter } = await node(t, REDIS.make(server.port), 'a')
+    await adapter.leases!.acquire('user:ann', 'c-ann', 1, LEASE)
+    const keys = new Keys('realtime:')
+    // As if the node had been silent for just less than the lease when the other one hears of it last.
+    for (const key of [keys.nodes, keys.leases('user:ann')[0]!]) {
+      for (const member of await client.zrange(key, '0', '-1')) await client.zincrby(key, 500 - LEASE, member)
+    }
+    const b = await node(t, REDIS.make(server.port), 'b')
+    const [first] = await client.zrange(keys.nodes, '0', '-1') as [string]
+    const over = Number(await client.zscore(keys.nodes, first)) + LEASE
+    await client.zadd(keys.nodes, Date.now(), first)
+    await until('the lease is over without those heartbeats', () => Date.now() > over)
+    t.equal(await b.adapter.leases!.count('user:ann'), 1)
+  }
+)
+
+t.test(
   'redis: what a node held that died with its server ends with its lease, also where the clock of the next server is behind',
   { skip: missing('redis-server') },
   async (t) => {

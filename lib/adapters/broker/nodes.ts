@@ -71,7 +71,6 @@ export class Nodes {
   /** Whether the broker does not know the name yet. */
   #isNew = true
   #others: ReadonlyMap<string, number> = new Map()
-  /** The broker's time at its last answer. */
   #asOf = 0
   #answeredAt = Number.NEGATIVE_INFINITY
   /** Shortest time beyond a heartbeat for which anything was held here. */
@@ -154,6 +153,9 @@ export class Nodes {
 
   /** @returns milliseconds between two renewals of what is held for `ttl` */
   static renewal (ttl: number): number { return ttl < SHORTEST ? ttl / 3 : RENEWAL }
+
+  /** The broker's time in milliseconds at its last answer, since when nodes may have been heard of again. */
+  get asOf (): number { return this.#asOf }
 
   /**
    * Nodes that had sent no heartbeat for `ttl` ms at the last answer of the broker; a node that has come back since

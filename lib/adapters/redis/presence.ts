@@ -345,9 +345,10 @@ export class RedisPresence implements PresenceStore {
 
   async #sweep (rooms: readonly string[], dead: string): Promise<void> {
     const isHeld = performance.now() < this.#heldUntil
+    const args = [this.#link.run, dead, this.#nodes.asOf, isHeld ? '1' : '']
     let items = rooms.map((room) => ({ keys: this.#keys.presence(room), args: ['0'] }))
     while (items.length > 0) {
-      const replies = await this.#link.many(PRESENCE_SWEEP, [this.#link.run, dead, isHeld ? '1' : ''], items)
+      const replies = await this.#link.many(PRESENCE_SWEEP, args, items)
       items = replies.flatMap(([some, cursors]) => some.map(({ keys }, index) => ({
         keys,
         args: [(cursors as string[])[index]!]

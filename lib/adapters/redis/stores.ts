@@ -39,7 +39,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       if (mark !== '') stamps.begin(name, fence)
       // A holder that has the slot already, and lost the answer, still has it only once.
       const ask = async (): Promise<boolean> => await link.insist('change', names[0]!, async () => {
-        const args = [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl), fence ?? '']
+        const args = [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl), nodes.asOf, fence ?? '']
         const taken = Number(await link.script(LEASE_ACQUIRE, names, args))
         if (taken > 0 && mark !== '') stamps.set(name, taken)
         return taken > 0
@@ -71,7 +71,9 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.id, stamp, fence ?? ''])
       stamps.forget(name, stamp, fence)
     },
-    async count (key) { return Number(await link.script(LEASE_COUNT, keys.leases(key), [deadFor(key, longest)])) }
+    async count (key) {
+      return Number(await link.script(LEASE_COUNT, keys.leases(key), [deadFor(key, longest), nodes.asOf]))
+    }
   }
 }
 

@@ -222,16 +222,17 @@ return 1
  * Removes what has expired and what dead nodes held, from many rooms.
  *
  * KEYS  of each room as PRESENCE_JOIN
- * ARGV  1 run, 2 dead nodes, 3 '1' to leave what has expired alone, then per room: 4 where to continue, '0' to begin
+ * ARGV  1 run, 2 dead nodes, 3 as of when, 4 '1' to leave what has expired alone, then per room: 5 where to continue,
+ *       '0' to begin
  * Reply per room where to continue, '0' for nowhere
  */
 export const PRESENCE_SWEEP = script(7, PRESENCE + `
-local dead, reply = parse(ARGV[2]), {}
+local dead, reply = parse(ARGV[2], ARGV[3]), {}
 for i = 1, #KEYS / 7 do
   use((i - 1) * 7 + 1)
   repair(${LEASE})
-  if ARGV[3] ~= '1' then sweep() end
-  reply[i] = dead and bury(dead, ARGV[3 + i]) or '0'
+  if ARGV[4] ~= '1' then sweep() end
+  reply[i] = dead and bury(dead, ARGV[4 + i]) or '0'
 end
 return reply
 `)

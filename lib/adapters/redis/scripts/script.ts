@@ -59,17 +59,20 @@ local function text (number) return string.format('%.0f', number) end
 
 /**
  * An entry that lives as long as its node has the mark `<node> <ttl>@<stamp>` or `<node> <ttl> <fence>@<stamp>`, and is
- * kept until HELD at the latest. parse(list) reads nodes that have been silent for a while, `<node> <time>` each.
- * isDead(dead, mark, score, now) tells whether an entry is held by one of them, and was neither taken nor its node
- * heard of within its ttl; when it was taken does not count where a clock that was ahead has noted it. The stamp is the
+ * kept until HELD at the latest. parse(list, at) reads nodes that had been silent for a while at that time,
+ * `<node> <time>` each. isDead(dead, mark, score, now) tells whether an entry is held by one of them, and was neither
+ * taken nor its node heard of within its ttl, as far as the caller can know: a node that it lost sight of may have been
+ * heard of since. When it was taken does not count where a clock that was ahead has noted it. The stamp is the
  * time at which it was taken, and the fence counts how often its node has done so: isLater(mark, node, stamp, fence)
  * tells whether another node took it later, or the same one with a higher fence, or it cannot be told; nextStamp(mark)
  * is above that of a mark; marked(mark, known, stamp, fence) is what replaces the known one, with the higher fence of
  * the two where both are of one node.
  */
 export const DEAD = `
-local function parse (list)
+local knownAt
+local function parse (list, at)
   local dead
+  knownAt = tonumber(at)
   for node, at in string.gmatch(list, '(%S+) (%d+)') do
     dead = dead or {}
     dead[node] = tonumber(at)
@@ -81,7 +84,7 @@ local function isDead (dead, mark, score, now)
   local at = node and dead[node]
   local taken = tonumber(score) - ${HELD}
   if taken > now + ${AHEAD} then taken = 0 end
-  return at ~= nil and math.max(at, taken) + tonumber(ttl) <= now
+  return at ~= nil and math.max(at, taken) + tonumber(ttl) <= math.min(now, knownAt)
 end
 local function nodeOf (mark) return string.match(mark, '^[^%s.]+') end
 local function stampOf (mark)

@@ -45,7 +45,8 @@ end
  * Takes one of a bounded number of slots.
  *
  * KEYS  1 holders (zset), 2 nodes (hash: mark by holder)
- * ARGV  1 holder, 2 limit, 3 ttl in ms, 4 mark or '', 5 dead nodes, 6 fence or '', 7 deadline
+ * ARGV  1 holder, 2 limit, 3 ttl in ms, 4 mark or '', 5 dead nodes, 6 as of when, 7 fence or '',
+ *       8 deadline
  * Reply when it was taken, '1' without a mark; '0' when all are taken
  */
 export const LEASE_ACQUIRE = change(2, LEASES + `
@@ -54,12 +55,12 @@ local now = millis()
 expire(now)
 local limit = tonumber(ARGV[2])
 if redis.call('ZCARD', holders) >= limit and not redis.call('ZSCORE', holders, ARGV[1]) then
-  local dead = parse(ARGV[5])
+  local dead = parse(ARGV[5], ARGV[6])
   if dead then bury(dead, now) end
   if redis.call('ZCARD', holders) >= limit then return '0' end
 end
 local stamp = ARGV[4] == '' and '1' or text(nextStamp(redis.call('HGET', nodes, ARGV[1])))
-take(ARGV[1], ARGV[4], ARGV[3], now, stamp, ARGV[6])
+take(ARGV[1], ARGV[4], ARGV[3], now, stamp, ARGV[7])
 keep(ARGV[4] == '' and ARGV[3] or ${HELD})
 return stamp
 `)
@@ -101,12 +102,12 @@ return 1
  * Counts the slots taken.
  *
  * KEYS  as LEASE_ACQUIRE
- * ARGV  1 dead nodes
+ * ARGV  1 dead nodes, 2 as of when
  * Reply slots taken now
  */
 export const LEASE_COUNT = script(2, LEASES + `
 use(1)
-local now, dead = millis(), parse(ARGV[1])
+local now, dead = millis(), parse(ARGV[1], ARGV[2])
 if dead then bury(dead, now) end
 return redis.call('ZCOUNT', holders, '(' .. text(now), '+inf')
 `)
