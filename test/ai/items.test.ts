@@ -21,7 +21,7 @@ const chunk: fc.Arbitrary<UIMessageChunk> = fc.oneof(
 
 t.test('the chunks of an answer come out as they went in, whatever their order', async (t) => {
   t.doesNotThrow(() => {
-    fc.assert(fc.property(fc.array(chunk, { maxLength: 40 }), (chunks) => {
+    fc.assert(fc.property(fc.array(chunk, { maxLength: 40, size: 'max' }), (chunks) => {
       const [encoder, decoder] = [new ItemEncoder(), new ItemDecoder()]
       const sent = JSON.parse(JSON.stringify(chunks.map((each) => encoder.encode(each)))) as unknown[]
       assert.equal(JSON.stringify(sent.map((item) => decoder.decode(item))), JSON.stringify(chunks))

@@ -17,7 +17,7 @@ t.test(
       fc.record({ take: fc.integer({ min: 0, max: 400 }) }),
       fc.record({ plain: fc.boolean() })
     )
-    t.doesNotThrow(() => fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    t.doesNotThrow(() => fc.assert(fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
       const backlog = new Backlog()
       let model: Array<{ packet: Packet, key?: string, isLeaving?: boolean }> = []
       let n = 0

@@ -4,7 +4,7 @@ import t from 'tap'
 import { TokenBucket } from '../../lib/structures/token-bucket.js'
 
 const rate = fc.record({ messages: fc.integer({ min: 1, max: 1_000 }), burst: fc.integer({ min: 1, max: 1_000 }) })
-const pauses = fc.array(fc.integer({ min: 0, max: 500 }), { minLength: 1, maxLength: 200 })
+const pauses = fc.array(fc.integer({ min: 0, max: 500 }), { minLength: 1, maxLength: 200, size: 'max' })
 
 t.test(
   'in any span of time no more messages are allowed than the burst and the rate together, and a wait that is told suffices',
