@@ -136,6 +136,8 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   get latency (): number | undefined { return this.beat.latency }
   get isReady (): boolean { return this.#outbox?.isReady ?? false }
   get isLagging (): boolean { return this.#outbox?.isLagging ?? false }
+  /** Whether it may be sent what it has missed; otherwise that waits until its outbox has drained. */
+  get hasRoom (): boolean { return this.#outbox?.hasRoom ?? true }
 
   /** Attaches a link: once for a stream, again for each poll of a connection that polls. */
   attach (link: Link): void {
@@ -244,10 +246,14 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.#outbox?.drained()
   }
 
-  /** Calls back once, when the link no longer lags or is gone. */
-  whenDrained (callback: () => void): void {
+  /**
+   * Calls back once, when the link no longer lags or is gone.
+   *
+   * @param isFirst whether before all who have had their turn
+   */
+  whenDrained (callback: () => void, isFirst?: boolean): void {
     if (this.#outbox === undefined) callback()
-    else this.#outbox.whenDrained(callback)
+    else this.#outbox.whenDrained(callback, isFirst)
   }
 
   /** @returns 0, or the milliseconds until the next message is allowed; a peer that floods is disconnected */

@@ -72,6 +72,8 @@ export class Outbox {
   readonly #owner: OutboxOwner
   #backlog: Backlog | undefined
   #waiters: Array<() => void> | undefined
+  /** Number of those among them that come first. */
+  #firsts = 0
   /** Bytes given to the link. */
   written = 0
   /** Bytes that waited when it was dropped. */
@@ -92,6 +94,8 @@ export class Outbox {
 
   get isReady (): boolean { return !this.#isClosed && !this.#isLagging && this.#link.isWritable === true }
   get isLagging (): boolean { return this.#isLagging }
+  /** Whether so little waits for a link that lags, or for a poll, that what its peer has missed may join it. */
+  get hasRoom (): boolean { return this.#backlog === undefined || this.#backlog.bytes < LINK_BUFFER }
 
   /**
    * @param flush milliseconds that the frame may wait for others; a frame without such a window takes along
@@ -381,14 +385,21 @@ export class Outbox {
     this.#count(packets.length, live, replayed)
   }
 
-  /** Calls back once, when the link no longer lags or the outbox is closed. */
-  whenDrained (callback: () => void): void {
-    (this.#waiters ??= []).push(callback)
+  /**
+   * Calls back once, when the link no longer lags or the outbox is closed.
+   *
+   * @param isFirst whether before all who have had their turn
+   */
+  whenDrained (callback: () => void, isFirst = false): void {
+    const waiters = this.#waiters ??= []
+    if (isFirst) waiters.splice(this.#firsts++, 0, callback)
+    else waiters.push(callback)
   }
 
   #wake (): void {
     const waiters = this.#waiters
     this.#waiters = undefined
+    this.#firsts = 0
     if (waiters !== undefined) for (const waiter of waiters) waiter()
   }
 

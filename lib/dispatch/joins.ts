@@ -311,7 +311,7 @@ export class Joins {
     missing: ReadonlySet<string> | undefined,
     isCurrent: () => boolean
   ): Promise<TakenRooms> {
-    const starts: Array<() => void> = []
+    const begun: Array<{ readonly membership: Membership, readonly start: () => void }> = []
     const entered: JoinResult[] = []
     const refused: RefusedRoom[] = []
     const lists = this.#memberLists()
@@ -324,13 +324,13 @@ export class Joins {
         // The server may have removed it meanwhile.
         if (connection.rooms.get(name) !== membership) continue
         entered.push({ name, data: lists.fitJoin(data) })
-        starts.push(start)
+        begun.push({ membership, start })
       } else if (missing?.has(name) === true) {
         const result = await this.#enterAgain(connection, entry, since, isCurrent)
         if (result === undefined) continue
         if ('start' in result) {
           entered.push({ name, data: lists.fitJoin(result.data) })
-          starts.push(result.start)
+          begun.push(result)
         } else if (isForNow(result.refusal)) refused.push(result)
         else {
           entered.push(result)
@@ -339,6 +339,8 @@ export class Joins {
       }
     }
     connection.charge(costOf(lists.bytes))
+    // One busy room could fill each answer alone.
+    const starts = begun.sort((a, b) => b.membership.waited - a.membership.waited).map(({ start }) => start)
     return { entered, starts, refused }
   }
 

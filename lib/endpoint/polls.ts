@@ -167,7 +167,7 @@ export class Polls {
         refused = taken.refused
         for (const start of taken.starts) start()
         const begun = connection.rooms.all().map((membership) => ({ membership, from: membership.position }))
-        isReading = () => begun.some(({ membership: { state, position }, from }) => {
+        isReading = () => connection.hasRoom && begun.some(({ membership: { state, position }, from }) => {
           return state === 'following' && position === from
         })
         if (hasNews) link.pending()

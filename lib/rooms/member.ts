@@ -9,8 +9,14 @@ export interface Member {
    * @returns false while the member lags: a reader of history then waits for `drained`
    */
   send (packet: Packet, flush?: number): boolean
-  /** Calls back once, when the member no longer lags or is gone. */
-  whenDrained (callback: () => void): void
+  /** Whether so little waits for it that it may be sent what it has missed; absent where nothing waits. */
+  readonly hasRoom?: boolean
+  /**
+   * Calls back once, when the member no longer lags or is gone.
+   *
+   * @param isFirst whether before all who have had their turn
+   */
+  whenDrained (callback: () => void, isFirst?: boolean): void
   readonly isOpen: boolean
   /** Tells that the member was sent bytes that had been sent to others before. */
   replayed? (bytes: number): void

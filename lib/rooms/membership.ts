@@ -102,6 +102,8 @@ export class Membership implements Follower, Walked, Offered {
   #isReturn: boolean
   /** Whether it polls without a break: what it reads then counts as delivered and not as resumed. */
   #isContinued = false
+  /** Number of polls, this one included, in which it has had nothing because other rooms had filled the answer. */
+  waited = 1
   /** The bucket of the room's own rate, where the room declares one; the dispatcher keeps it. */
   bucket: TokenBucket | undefined
 
@@ -212,6 +214,7 @@ export class Membership implements Follower, Walked, Offered {
     this.catchUp()
     this.position = position
     this.turn++
+    this.waited++
     this.floor = 0
     this.#known = version
     this.#isReturn = true
@@ -222,6 +225,7 @@ export class Membership implements Follower, Walked, Offered {
   }
 
   replay (packet: Packet): boolean {
+    this.waited = 0
     if (this.isExcepted(packet.event!)) {
       this.#passTo(packet.position!, this.position.offset)
       return true
@@ -238,7 +242,9 @@ export class Membership implements Follower, Walked, Offered {
     return false
   }
 
-  whenDrained (callback: () => void): void { this.member.whenDrained(callback) }
+  get hasRoom (): boolean { return this.member.hasRoom !== false }
+
+  whenDrained (callback: () => void, isFirst?: boolean): void { this.member.whenDrained(callback, isFirst) }
 
   gap (gap: GapData): void {
     this.member.send(encodeFrame({ type: 'gap', room: this.name, data: gap }, { epoch: gap.epoch, offset: gap.to }))
@@ -247,6 +253,7 @@ export class Membership implements Follower, Walked, Offered {
   live (): void {
     this.catchUp()
     this.state = 'live'
+    this.waited = 0
     this.floor = this.position.offset
     const { newest } = this.room.values
     this.#ahead = this.#known === undefined || this.#known <= newest

@@ -39,7 +39,10 @@ export interface Follower {
   readonly turn: number
   /** @returns false while its link lags */
   replay (packet: Packet): boolean
-  whenDrained (callback: () => void): void
+  /** Whether so little waits for it that a replay may begin. */
+  readonly hasRoom?: boolean
+  /** @param isFirst whether before all who have had their turn */
+  whenDrained (callback: () => void, isFirst?: boolean): void
   /** Tells it of a gap; it continues at the end of the gap. */
   gap (gap: GapData): void
   /** Tells it that it has caught up: from here on events come live. */
@@ -52,7 +55,8 @@ interface Sent { events: number }
 /**
  * Lets a member follow a stream page by page, as fast as its link drains, until it has caught up. Nothing is queued for
  * it meanwhile, because events that are published while it reads are read as well. When the stream is trimmed or
- * replaced before the member has read it, the member is told of a gap.
+ * replaced before the member has read it, the member is told of a gap. A member may follow many streams over one link:
+ * while enough waits for that, none of them adds to it, and those that have had nothing yet come first when it drains.
  */
 export function follow (
   follower: Follower,
@@ -67,6 +71,7 @@ export function follow (
   const { epoch } = source
   for (;;) {
     if (isOver()) return
+    if (follower.hasRoom === false) return follower.whenDrained(resume, true)
     page = source.read(follower.position)
     if (page instanceof Promise) break
     if (!step(follower, source, page, resume, sent)) return
@@ -100,6 +105,11 @@ function step (
     if (page.top.epoch !== position.epoch) {
       follower.position = { epoch: page.top.epoch, offset: position.offset }
       follower.gap({ epoch: page.top.epoch, from: position.offset, to: position.offset })
+    }
+    // Other streams may have filled the link while the page was read.
+    if (page.events.length > 0 && follower.hasRoom === false) {
+      follower.whenDrained(resume, true)
+      return false
     }
     for (const packet of page.events) {
       const isWritable = follower.replay(packet)

@@ -252,6 +252,28 @@ t.test('past its bound the owner is told to cut, and dropping gives everything b
   t.equal(made.link.writes.length, 1)
 })
 
+t.test('of readers that wait for room those that have had nothing come first, else in the order in which they came', async (t) => {
+  const made = make()
+  made.link.isFull = true
+  made.outbox.push(event(1).replay)
+  await turn()
+  t.equal(made.outbox.hasRoom, true)
+  made.outbox.push(event(2, {}, 65_536).replay)
+  t.equal(made.outbox.hasRoom, false)
+  const told: string[] = []
+  const wait = (name: string, isFirst?: boolean): void => {
+    made.outbox.whenDrained(() => { told.push(name) }, isFirst)
+  }
+  wait('a')
+  wait('b', true)
+  wait('c')
+  wait('d', true)
+  made.link.isFull = false
+  made.outbox.drained()
+  t.same(told, ['b', 'd', 'a', 'c'])
+  t.equal(made.outbox.hasRoom, true)
+})
+
 t.test('a reader of history waits for room and is called once', async (t) => {
   const made = make()
   made.link.isFull = true

@@ -55,6 +55,42 @@ t.test('while its link lags it reads no further, and goes on when that has drain
   t.same(said, ['event 2', 'event 3', 'live'])
 })
 
+t.test('where enough waits for its link already it reads nothing, and comes before those that have had their turn', async (t) => {
+  const { follower, said, drain } = make(1)
+  let hasRoom = false
+  const firsts: unknown[] = []
+  const crowded: Follower = {
+    ...follower,
+    get hasRoom () { return hasRoom },
+    whenDrained: (callback, isFirst) => {
+      firsts.push(isFirst)
+      follower.whenDrained(callback)
+    }
+  }
+  const read = pages(1, 3)
+  const reads: number[] = []
+  follow(crowded, { read: (since) => { reads.push(since.offset); return read(since) }, top: 3, epoch: EPOCH })
+  t.same([said, reads, firsts], [[], [], [true]])
+  hasRoom = true
+  drain()
+  t.same(said, ['event 2', 'event 3', 'live'])
+})
+
+t.test('where its link was filled while it read a page it writes nothing of that', async (t) => {
+  const { follower, said, drain } = make(1)
+  let hasRoom = true
+  const crowded: Follower = { ...follower, get hasRoom () { return hasRoom } }
+  const read = pages(1, 3)
+  follow(crowded, { read: async (since) => { await undefined; return read(since) }, top: 3, epoch: EPOCH })
+  hasRoom = false
+  await new Promise(setImmediate)
+  t.same(said, [])
+  hasRoom = true
+  drain()
+  await new Promise(setImmediate)
+  t.same(said, ['event 2', 'event 3', 'live'])
+})
+
 t.test('events that the history has lost are a gap, behind which it goes on', async (t) => {
   const { follower, said } = make(1)
   follow(follower, { read: pages(4, 5), top: 5, epoch: EPOCH })

@@ -1,7 +1,9 @@
 import t from 'tap'
 import {
-  chat, connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS, type NetPeer, type Refused, type Running
+  assertLedger, chat, connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS, type NetPeer, type Refused,
+  type Running
 } from '../helpers/net.js'
+import { narrowWay } from '../helpers/narrow-way.js'
 import { handshake, RawPeer, textFrame, until } from '../helpers/raw.js'
 
 t.setTimeout(120_000)
@@ -515,5 +517,75 @@ for (const transport of TRANSPORTS) {
     }
     t.same((await statsOf(server.app)).refusals, {})
     peer.cut()
+  })
+}
+
+async function say ({ app }: Running, room: string, size: number, by = room): Promise<void> {
+  await app.rooms.broadcast(room, 'said', { text: 'x'.repeat(size), by })
+}
+
+for (const [count, size] of [[5, 250_000], [32, 33_000]] as const) {
+  t.test(`a poll of ${count} rooms that has missed ${size} bytes in each has all of it in a few answers, once`, async (t) => {
+    const server = await start(t, { limits: FAST })
+    const rooms = Array.from({ length: count }, (_, n) => `chat/${n}`)
+    const options = { token: server.token('ada'), rooms }
+    let { cursor } = await poll(server, options)
+    for (const room of rooms) await say(server, room, size)
+    const heard: unknown[] = []
+    let polls = 0
+    while (heard.length < count && polls < 30) {
+      const answer = await poll(server, { ...options, query: { since: cursor, wait: '2000' } })
+      ;({ cursor } = answer)
+      polls++
+      t.ok(answer.frames.length * size < 65_536 + 2 * size, `${answer.frames.length} frames in one answer`)
+      heard.push(...answer.frames.map(({ room }) => room))
+    }
+    t.same(heard.toSorted(), rooms.toSorted())
+    const { frames } = await poll(server, { ...options, query: { since: cursor, wait: '20' } })
+    t.same(frames, [], 'nothing comes twice')
+    await assertLedger(t, server.app)
+    t.same(server.loud, [])
+  })
+}
+
+t.test('a room that fills each answer of a poll alone keeps no other room from being read', async (t) => {
+  const server = await start(t, { limits: FAST })
+  const rooms = ['chat/busy', 'chat/1', 'chat/2', 'chat/3']
+  const options = { token: server.token('ada'), rooms }
+  for (const room of rooms) await say(server, room, 100_000)
+  let { cursor, frames } = await poll(server, { ...options, query: { last: '1' } })
+  const heard = frames.map(({ room }) => room)
+  for (let polls = 0; polls < 6; polls++) {
+    await say(server, 'chat/busy', 100_000)
+    await say(server, 'chat/busy', 100_000);
+    ({ cursor, frames } = await poll(server, { ...options, query: { since: cursor, wait: '2000' } }))
+    heard.push(...frames.map(({ room }) => room))
+  }
+  t.same(heard.slice(0, 5), ['chat/busy', 'chat/1', 'chat/2', 'chat/3', 'chat/busy'])
+})
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} who comes on a slow link to 32 rooms with a large last event each gets them all, once and in order`, {
+    timeout: 60_000
+  }, async (t) => {
+    const server = await start(t, { limits: FAST })
+    const rooms = Array.from({ length: 32 }, (_, n) => `chat/${n}`)
+    for (const room of rooms) for (const by of ['first', 'second']) await say(server, room, 200_000, by)
+    // The way cuts what is still in its buffers when the server ends a socket, as it does behind each answer.
+    const { port } = transport === 'polling' ? server : await narrowWay(t, server.port, 65_536, 6_000_000)
+    const peer = await connect({ ...server, port, url: `http://127.0.0.1:${port}` }, {
+      transport, token: server.token('ada'), rooms, query: { last: '2' }
+    })
+    const heard = (): string[] => peer.queue.all.filter(({ type }) => type === 'said')
+      .map(({ room, data }) => `${room} ${(data as { by: string }).by}`)
+    let end = ''
+    void peer.ended.then(() => { end = 'ended' })
+    await eventually('all of it', () => end || heard().length, (count) => count === 64 || count === 'ended', 30_000)
+    t.same(heard().toSorted(), rooms.flatMap((room) => [`${room} first`, `${room} second`]).toSorted())
+    for (const room of rooms) {
+      t.same(heard().filter((each) => each.startsWith(`${room} `)), [`${room} first`, `${room} second`])
+    }
+    await peer.close()
+    t.same(server.loud, [])
   })
 }
