@@ -150,6 +150,35 @@ else {
     }
   })
 
+  t.test('redis: the epoch of a room is kept as long as its events, also beyond a day and after a use that is shorter', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const { adapter } = await join(t, server.url, 'a')
+    const week = 7 * 86_400_000
+    const inbox = { ...reliable, history: { size: 100, ttl: week }, append: { size: 1_048_576, ttl: 60_000 } }
+    const left = async (): Promise<number[]> => await Promise.all(['meta', 'stream'].map(async (key) => {
+      return Math.round(await client.pttl(`realtime:{inbox/1}:${key}`) / 60_000)
+    }))
+    const minutes = week / 60_000
+    await adapter.publish('inbox/1', said('x'), inbox)
+    t.same(await left(), [minutes, minutes])
+    await adapter.history!('inbox/1', { last: 10, limit: 10 }, reliable)
+    await adapter.subscribe('inbox/1', inbox)
+    await adapter.publish('inbox/1', said('y', { delivery: 'latest', key: 'k' }), reliable)
+    await adapter.texts!.write('inbox/1', {
+      type: 'answer',
+      key: 'a',
+      timestamp: Date.now(),
+      writer: 'one',
+      number: 0,
+      lease: 60_000,
+      part: { before: '{"text":"', inside: '', isList: false, from: 0, to: 0, end: undefined }
+    }, inbox)
+    t.same(await left(), [minutes, minutes])
+    await adapter.publish('inbox/1', said('z'), reliable)
+    t.equal((await left())[0], minutes)
+  })
+
   t.test('redis: a read of a stream whose events are past their time costs the server a moment, whatever their number', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)

@@ -58,6 +58,16 @@ local function text (number) return string.format('%.0f', number) end
 `
 
 /**
+ * prolong(meta, ms) keeps the metadata of a room for that long at least: it has to outlive the room's events, which
+ * another call may have kept for longer. A server that refuses to write keeps it for as long as before.
+ */
+export const PROLONG = `
+local function prolong (meta, ms)
+  if redis.call('PTTL', meta) < ms then redis.pcall('PEXPIRE', meta, text(ms)) end
+end
+`
+
+/**
  * An entry that lives as long as its node has the mark `<node> <ttl>@<stamp>` or `<node> <ttl> <fence>@<stamp>`, and is
  * kept until HELD at the latest. parse(list, at) reads nodes that had been silent for a while at that time,
  * `<node> <time>` each. isDead(dead, mark, score, now) tells whether an entry is held by one of them, and was neither

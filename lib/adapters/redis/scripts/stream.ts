@@ -1,4 +1,4 @@
-import { change, CLOCK, LATE, script } from './script.js'
+import { change, CLOCK, LATE, PROLONG, script } from './script.js'
 import { DAY, MAX_LATEST } from '../../../retention/bounds.js'
 
 /** Milliseconds that the metadata of a room that never had an event is kept. */
@@ -32,7 +32,7 @@ const AT_A_TIME = 16
  * `at` is the server time in ms at which the epoch began, above that of all before it. An empty run means that the
  * caller does not know which server this is (a cluster); then the server is asked, which takes 4 us.
  */
-const OPEN = `
+const OPEN = PROLONG + `
 local function open (meta, stream, run, candidate, seen)
   if run == '' then run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
   local known = redis.call('HMGET', meta, 'epoch', 'offset', 'run', 'before', 'at')
@@ -104,7 +104,7 @@ if kind == 'r' then
   offset = text(offset + 1)
   at = text(at)
   redis.call('HSET', KEYS[1], 'offset', offset)
-  redis.call('PEXPIRE', KEYS[1], ${DAY})
+  prolong(KEYS[1], math.max(${DAY}, ARGV[5]))
   redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[4], offset .. '-' .. text(math.floor(now / 1000)), 'e', payload)
   redis.call('PEXPIRE', KEYS[2], ARGV[5])
   local receivers = redis.call('SPUBLISH', KEYS[3], 'r ' .. epoch .. ' ' .. offset .. '\\n' .. payload)
@@ -118,7 +118,7 @@ elseif kind == 'l' or kind == 'x' then
   open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[10])
   local version = text(math.max(tonumber(redis.call('HGET', KEYS[1], 'version') or '0') + 1, tonumber(ARGV[11]) + 1, now))
   redis.call('HSET', KEYS[1], 'version', version)
-  redis.call('PEXPIRE', KEYS[1], ${DAY})
+  prolong(KEYS[1], math.max(${DAY}, ARGV[5]))
   redis.call('HSET', KEYS[5], ARGV[9], version .. ' ' .. text(math.floor(now / 1000) + ARGV[5]) .. '\\n' .. payload)
   redis.call('ZADD', KEYS[6], isRemoval and text(version - ${REMOVED}) or version, ARGV[9])
   if redis.call('ZCARD', KEYS[6]) > ${MAX_LATEST} then
@@ -146,7 +146,7 @@ export const CLEAR = change(3, CLOCK + OPEN + `
 local epoch, offset, _, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
 offset = text(offset + 1)
 redis.call('HSET', KEYS[1], 'offset', offset)
-redis.call('PEXPIRE', KEYS[1], ${DAY})
+prolong(KEYS[1], ${DAY})
 redis.call('UNLINK', KEYS[2])
 redis.call('SPUBLISH', KEYS[3], 'c ' .. epoch .. ' ' .. offset)
 return { epoch, offset, text(at) }
@@ -171,7 +171,7 @@ for i = 1, #KEYS / 6 do
   if ARGV[arg + 1] ~= '' then
     epoch, offset, _, at = open(KEYS[key + 1], KEYS[key + 2], ARGV[1], ARGV[arg + 1], ARGV[arg + 2])
     local isUnused = offset == 0 and redis.call('HEXISTS', KEYS[key + 1], 'version') == 0
-    redis.pcall('PEXPIRE', KEYS[key + 1], isUnused and math.max(${UNUSED}, ARGV[2] * 3) or ${DAY})
+    prolong(KEYS[key + 1], isUnused and math.max(${UNUSED}, ARGV[2] * 3) or ${DAY})
   end
   if ARGV[arg + 3] == '1' then
     if redis.call('EXISTS', KEYS[key + 4], KEYS[key + 5], KEYS[key + 6]) < 3 then state = 'm'
@@ -201,7 +201,7 @@ return reply
 export const READ = script(2, CLOCK + OPEN + `
 if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0', '0', '0', '' } end
 local epoch, offset, before, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[7])
-if offset > 0 then redis.pcall('PEXPIRE', KEYS[1], ${DAY}) end
+if offset > 0 then prolong(KEYS[1], math.max(${DAY}, ARGV[5])) end
 local now = millis()
 local oldest = now - ARGV[5]
 local function first (from)
@@ -314,6 +314,6 @@ for i = 5, #ARGV, 5 do
   end
 end
 redis.call('HSET', KEYS[1], 'version', text(version))
-redis.call('PEXPIRE', KEYS[1], ${DAY})
+prolong(KEYS[1], ${DAY})
 return 1
 `)

@@ -1,5 +1,5 @@
 import { DAY, MAX_TEXTS } from '../../../retention/bounds.js'
-import { change, CLOCK, script } from './script.js'
+import { change, CLOCK, PROLONG, script } from './script.js'
 
 /**
  * The texts of a room. Of each there are a hash, its state, and a string, the inside of its JSON. The hash has the
@@ -10,7 +10,7 @@ import { change, CLOCK, script } from './script.js'
  * use(first) takes the keys of one text: meta, channel, growing, ended, state, inside. tell() gives a stretch to all
  * nodes; finish() and lose() end a text.
  */
-const TEXTS = CLOCK + `
+const TEXTS = CLOCK + PROLONG + `
 local meta, channel, growing, ended, state, inside
 local function use (first)
   meta, channel, growing, ended, state, inside = unpack(KEYS, first, first + 5)
@@ -18,7 +18,7 @@ end
 local function nextVersion ()
   local version = text(math.max(tonumber(redis.call('HGET', meta, 'version') or '0') + 1, micros()))
   redis.call('HSET', meta, 'version', version)
-  redis.call('PEXPIRE', meta, ${DAY})
+  prolong(meta, ${DAY})
   return version
 end
 local function tell (version, begun, from, to, head, finished, before, stretch)
