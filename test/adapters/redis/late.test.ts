@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { slotOf } from '../../../lib/adapters/redis/shards.js'
-import type { PresenceEntry } from '../../../lib/adapters/adapter.js'
+import type { PresenceEntry, RoomSettings, TextWrite } from '../../../lib/adapters/adapter.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'
 import { reliable, said, textOf } from '../../../lib/adapters/contract/host.js'
@@ -148,6 +148,31 @@ else {
       await presence!.leave(room, ann, 0)
       t.equal((await presence!.snapshot(room, 10)).total, 0, room)
     }
+  })
+
+  t.test('redis: a text whose inside alone is evicted is written whole again, and its rest is never shown as the whole', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const { adapter: { texts } } = await join(t, server.url, 'a')
+    const settings: RoomSettings = { ...reliable, append: { size: 1_048_576, ttl: 60_000 } }
+    const step = (number: number, inside: string, from: number): TextWrite => ({
+      type: 'answer',
+      key: 'a',
+      timestamp: Date.now(),
+      writer: 'one',
+      number,
+      lease: 60_000,
+      part: { before: '{"text":"', inside, isList: false, from, to: from + inside.length, end: undefined }
+    })
+    const write = async (next: TextWrite): Promise<string> => await texts!.write('chat/1', next, settings)
+    await write(step(0, '', 0))
+    await write(step(1, 'one', 0))
+    const [evicted] = await client.keys('*:text-inside:*')
+    await client.del(evicted!)
+    t.equal(await write(step(2, ' two', 3)), 'behind')
+    t.same(await texts!.read('chat/1', settings), [])
+    t.equal(await write(step(2, 'one two', 0)), 'written')
+    t.match(await texts!.read('chat/1', settings), [{ part: { inside: 'one two', from: 0, to: 7 } }])
   })
 
   t.test('redis: the epoch of a room is kept as long as its events, also beyond a day and after a use that is shorter', async (t) => {

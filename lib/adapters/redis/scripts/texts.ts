@@ -94,7 +94,9 @@ if number == '0' then
 elseif not known[1] then
   if ARGV[11] ~= '0' then return 'behind' end
 elseif not isOwn or known[4] ~= '' then return 'lost'
-elseif ARGV[11] ~= '0' and (tonumber(known[2]) ~= number - 1 or known[5] ~= ARGV[11]) then return 'behind' end
+elseif ARGV[11] ~= '0' and (tonumber(known[2]) ~= number - 1 or known[5] ~= ARGV[11]) then return 'behind'
+-- A server whose policy evicts may have removed the inside alone, and the rest would be taken for the whole.
+elseif ARGV[11] ~= '0' and redis.call('EXISTS', inside) == 0 then return 'behind' end
 local isNew = number == '0' or not known[1]
 local hasNews = ARGV[10] ~= '' or ARGV[7] ~= ''
 local version = known[7]
