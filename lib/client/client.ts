@@ -81,7 +81,9 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       const { name, handles, isAsked } = handle.room
       release(handle, refused('left', 'the room was left'), true)
       // The others who have joined the room stay in it.
-      if (handles.size || !isAsked || !line.isUp) return resolve()
+      if (handles.size || !isAsked) return resolve()
+      // A stream or a poll that is being opened has named the room.
+      if (!line.isUp) return resolve(line.relink())
       ask('leave', name, undefined, () => {
         resolve()
         askAnew()
@@ -94,7 +96,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
 
   /** @returns 0 for a message that waits for no other, nor any other for it; otherwise 1 */
   const weightOf = ({ handle: { room }, frame }: Waiting): number =>
-    room.entered.concurrent?.includes(frame.type) ? 0 : 1
+    +!room.entered.concurrent?.includes(frame.type)
 
   /** Sends what may be sent now: first joins, then messages in order, but for those that wait for no other. */
   const pump = (): void => {

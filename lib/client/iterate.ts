@@ -20,7 +20,7 @@ export function iterate<M extends AnyMessages, E, D> (
   let isFull = false
   return follow(handle.on, '*', handle, () => {
     const event = waiting.shift()
-    if (!event && isFull) throw failure(refused('slow_consumer', `more than ${LIMIT} events wait for this reader`))
+    if (!event && isFull) throw failure(refused('slow_consumer', `more than ${LIMIT} events wait`))
     return event
   }, (event: RoomEvent<E>) => {
     if (waiting.length < LIMIT) waiting.push(event)

@@ -50,7 +50,7 @@ export function createQueue (
       const id = `${prefix}-${++count}`
       const frame = { type, room: handle.room.name, id, data, traceparent: traceparent?.() }
       const bytes = bytesOf(frame)
-      const full = failure(refused('queue_full', 'too many messages wait'))
+      const full = failure(refused('queue_full', 'the queue is full'))
       // It would drive out all others, and then not fit.
       if (bytes > most) return reject(full)
       for (const oldest of waiting.values()) {

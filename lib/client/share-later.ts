@@ -13,6 +13,6 @@ export const shareLater: Part = (core) => {
   })
   line.prepare = async () => {
     await loading
-    await line.prepare()
+    if (core.shown.state !== 'closed') await line.prepare()
   }
 }

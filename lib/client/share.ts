@@ -124,11 +124,12 @@ function createSharedLink ({ core: { host, shown }, locks, place, createChannel,
         if (failed) host.fail(failed)
         else if (up) {
           shown.transport = up.transport
-          if (!hub) {
+          // Another tab has become the hub.
+          if (hub && hub !== data.hub) events.closed()
+          else {
             hub = data.hub
             events.frame({ type: 'welcome', data: up as FrameData })
-          // Another tab has become the hub.
-          } else if (hub !== data.hub) events.closed()
+          }
         } else if (down) {
           if (hub === data.hub || down.reason) events.closed(down.reason)
         } else if (frame && hub === data.hub) events.frame(frame)

@@ -206,6 +206,6 @@ export async function snapshot<T extends Loaded> (room: object, load: () => Prom
 /** Loads the state again that `snapshot` loaded. @throws as `snapshot`, and where there was none */
 export async function reload (room: object): Promise<void> {
   const snapshots = all.get(handleOf(room))
-  if (!snapshots) throw failure(refused('REALTIME_ERR_OPTIONS', 'reload() needs a snapshot(load) before it'))
+  if (!snapshots) throw failure(refused('REALTIME_ERR_OPTIONS', 'snapshot(load) comes before reload()'))
   await snapshots.run()
 }

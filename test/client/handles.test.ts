@@ -73,3 +73,17 @@ t.test('a refusal is told to each who has joined the room', async (t) => {
   for (const { joined } of rooms) t.match(await rejection(joined), { code: 'room_unknown', room: 'nothing/1' })
   t.equal(errors.length, 1)
 })
+
+t.test('a room that is left while a stream is opened again is left at the server too', async (t) => {
+  const server = await start(t)
+  const { client } = dial(t, server, 'ada', { transports: ['sse'] })
+  const left = client.join('chat/1')
+  await left.joined
+  const asked = client.join('chat/2')
+  // What serves more rooms is another link, which is being opened.
+  await until('the link is opened again', () => client.connectionId === undefined || client.state !== 'open')
+  await left.leave()
+  await asked.joined
+  await until('the room is left', async () => (await server.app.rooms.connections({ room: 'chat/1' })).total === 0, 3_000)
+  t.equal((await server.app.rooms.connections({ room: 'chat/2' })).total, 1)
+})

@@ -287,6 +287,32 @@ t.test('the tab that takes the link over names the connection before, which even
   t.equal(joins[0]!.connection?.split(',')[0], connectionId)
 })
 
+t.test('a client that is closed before what shares its link is there connects to nobody', async (t) => {
+  const app = await start(t)
+  browser(t, app)().close()
+  await delay(300)
+  const { connections, refusals } = await statsOf(app.app)
+  t.same([connections.total, refusals], [0, refusals])
+  // The next client of the browser is the first one, and not one behind it.
+  const next = browser(t, app)()
+  await next.join('chat/1').joined
+  t.equal((await statsOf(app.app)).connections.total, 1)
+})
+
+t.test('each tab knows the connection that the hub has by now', async (t) => {
+  const app = await start(t)
+  const open = browser(t, app)
+  const tabs = [open(), open()]
+  for (const tab of tabs) await tab.join('chat/1').joined
+  const before = tabs[0]!.connectionId!
+  await app.app.rooms.close({ connection: before }, { code: 'draining' })
+  const now = async (): Promise<string | undefined> => (await app.app.rooms.connections({ user: 'ada' })).connections[0]?.id
+  await until('another connection', async () => (await now() ?? before) !== before)
+  const id = await now()
+  for (const tab of tabs) await until('the tab knows it', () => tab.connectionId === id)
+  t.pass()
+})
+
 t.test('a tab that ends while the server is asked to let it in ends without an error', async (t) => {
   let answer: ((isAllowed: boolean) => void) | undefined
   const app = await start(t, {
