@@ -7,12 +7,16 @@ import { DAY, MAX_LATEST } from './bounds.js'
 /** Estimated bytes of the containers that a room needs for its values. */
 const ROOM = 512
 
-interface Value {
-  readonly name: string
+/** A value as it is shown to somebody who does not have it. */
+export interface ShownValue {
   readonly packet: Packet
-  readonly until: number
   /** Its number among the late values; 0 when it was not late. */
   readonly late: number
+}
+
+interface Value extends ShownValue {
+  readonly name: string
+  readonly until: number
 }
 
 /** What somebody who comes back has of a room's values. */
@@ -90,16 +94,20 @@ export class Latest extends Retained {
   }
 
   /**
-   * Returns the packets that somebody does not have, in the order of their versions: whoever is cut off among them
-   * knows all up to the version that came last.
+   * Returns the values that somebody does not have: first those that are shown because they came late, in the order in
+   * which they came, then the others in the order of their versions. Whoever is cut off among them knows all up to the
+   * late value, or up to the version, that came last.
    */
-  unknown (known: KnownValues, now: number): Packet[] {
-    const found: Packet[] = []
-    for (const { packet, until, late } of this.#all()) {
-      if (until <= now || (late <= known.late && isWithin(packet, known.version))) continue
-      found.push(packet)
+  unknown (known: KnownValues, now: number): ShownValue[] {
+    const late: Value[] = []
+    const others: Value[] = []
+    for (const value of this.#all()) {
+      if (value.until <= now) continue
+      if (!isWithin(value.packet, known.version)) others.push(value)
+      else if (value.late > known.late) late.push(value)
     }
-    return found.sort((a, b) => orderOf(a) - orderOf(b))
+    others.sort((a, b) => orderOf(a.packet) - orderOf(b.packet) || a.late - b.late)
+    return [...late.sort((a, b) => a.late - b.late), ...others]
   }
 
   * #all (): Generator<Value> {
@@ -156,7 +164,8 @@ export class Latest extends Retained {
   }
 }
 
-function isWithin ({ event }: Packet, known: number | undefined): boolean {
+/** Whether a version tells that somebody who knows all up to it has a value. */
+export function isWithin ({ event }: Packet, known: number | undefined): boolean {
   return known !== undefined && (event!.version === undefined || event!.version <= known)
 }
 

@@ -1,5 +1,5 @@
 import type { EventHead, Packet } from '../protocol/packet.js'
-import { Latest, latestTtl, type KnownValues, type LatestLife } from '../retention/latest.js'
+import { Latest, latestTtl, type KnownValues, type LatestLife, type ShownValue } from '../retention/latest.js'
 import type { Retention } from '../retention/retention.js'
 
 /** Holds the current `latest` values of one room, which count in the budget of all rooms while the room is open. */
@@ -33,12 +33,13 @@ export class LatestValues {
   get late (): number { return this.#values?.late ?? 0 }
 
   /**
-   * Returns what a member does not have, in the order of versions. From then on a value counts as late whose version is
-   * older than the newest here: this node has missed it, and a member may know a newer one without having it. Of late
-   * values a version does not tell, so they are shown to all who have not been shown them by this node. A member that
-   * was elsewhere when the value was missed, or goes on elsewhere, goes by versions alone.
+   * Returns what a member does not have, what came late first, else in the order of versions. From then on a value
+   * counts as late whose version is older than the newest here: this node has missed it, and a member may know a newer
+   * one without having it. Of late values a version does not tell, so they are shown to all who have not been shown
+   * them by this node. A member that was elsewhere when the value was missed, or goes on elsewhere, goes by versions
+   * alone.
    */
-  show (known: KnownValues): Packet[] {
+  show (known: KnownValues): ShownValue[] {
     this.#isShown = true
     return this.#values?.unknown(known, performance.now()) ?? []
   }

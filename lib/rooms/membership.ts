@@ -14,6 +14,7 @@ import type { PassedOver, Stretch } from './passed-over.js'
 import type { Follower } from './resume.js'
 import type { RoomTexts } from './room-texts.js'
 import { TextReader } from './text-reader.js'
+import { ValueReader } from './value-reader.js'
 import type { Walked } from './walk.js'
 
 export interface JoinPlan {
@@ -92,6 +93,8 @@ export class Membership implements Follower, Walked, Offered {
   #known: number | undefined
   /** Number of late `latest` values that it has been shown up to the last answer but one, and up to the last one. */
   #late: readonly [before: number, last: number] = NONE
+  /** Brings it the `latest` values, until it has them all. */
+  #values: ValueReader | undefined
   /** The last events that left it out, made for the first one. */
   #stretch: Stretch | undefined
   /** Version up to which it knows the values, where its node had heard less, and until when that is heeded. */
@@ -159,6 +162,7 @@ export class Membership implements Follower, Walked, Offered {
   /** Ends it. What it was left out of is remembered from now on as what was noted last. */
   leave (): void {
     this.state = 'left'
+    this.#values = undefined
     if (this.#stretch !== undefined) this.room.passedOver?.add(this.name, this.member.id, this.#stretch)
   }
 
@@ -187,8 +191,9 @@ export class Membership implements Follower, Walked, Offered {
   park (): void {
     this.catchUp()
     if (this.state === 'left') return
-    if (this.state === 'live') this.#answered(this.room.values.late)
+    if (this.state === 'live') this.#answered((this.#values ?? this.room.values).late)
     this.state = 'parked'
+    this.#values = undefined
     this.heard = undefined
     this.texts?.pause(undefined)
   }
@@ -199,7 +204,8 @@ export class Membership implements Follower, Walked, Offered {
    */
   #answered (late: number): void {
     const [before, last] = this.#late
-    if (before !== late) this.#late = [last, late]
+    // An answer that was full may have had less of them than the one before.
+    if (before !== late) this.#late = [Math.min(last, late), late]
   }
 
   /** Lets it begin again where its peer stands, for the next poll or behind a break; `start` must follow. */
@@ -214,6 +220,7 @@ export class Membership implements Follower, Walked, Offered {
     this.catchUp()
     this.position = position
     this.turn++
+    this.#values = undefined
     this.waited++
     this.floor = 0
     this.#known = version
@@ -234,6 +241,12 @@ export class Membership implements Follower, Walked, Offered {
     return this.member.send(this.#isContinued ? packet : packet.replay)
   }
 
+  /** Whether the `latest` values are still being brought to it, those that are set meanwhile among them. */
+  get isReading (): boolean { return this.#values !== undefined }
+
+  /** Whether it may have been shown a value of this version. */
+  isShown (version: number | undefined): boolean { return this.#values?.has(version) !== false }
+
   /** Whether it was told a value, or a newer one, by the node from which it comes. */
   knows (version: number): boolean {
     if (this.#ahead === undefined) return false
@@ -253,17 +266,35 @@ export class Membership implements Follower, Walked, Offered {
   live (): void {
     this.catchUp()
     this.state = 'live'
-    this.waited = 0
     this.floor = this.position.offset
     const { newest } = this.room.values
     this.#ahead = this.#known === undefined || this.#known <= newest
       ? undefined
       : { version: this.#known, until: performance.now() + BEHIND }
-    for (const packet of this.room.values.show({ version: this.#known, late: this.#late[0] })) {
-      if ((packet.event!.isRemoval === true && !this.#isReturn) || this.isExcepted(packet.event!)) continue
-      this.member.replayed?.(packet.bytes.length)
-      this.member.send(packet)
-    }
+    const known = { version: this.#known, late: this.#late[0] }
+    this.#values = new ValueReader(this, this.room.values, known, this.#isReturn)
+    this.#bring(this.#values)
+  }
+
+  #bring (values: ValueReader): void {
+    // What a walk has not offered yet is among the values, and would come behind them.
+    this.catchUp()
+    const hadAll = values.hasAll
+    const brought = values.bring()
+    // The link may have been cut for what was sent.
+    if (this.#values !== values) return
+    if (brought === 'all') this.#values = undefined
+    if (brought !== 'none') this.waited = 0
+    // On a link that is slower than the values change, more of them would always come first.
+    if (values.hasAll && !hadAll) this.#hasValues()
+    if (brought === 'all') return
+    this.member.whenDrained(() => {
+      if (this.#values === values && this.member.isOpen) this.#bring(values)
+    }, brought === 'none')
+  }
+
+  /** Lets in what comes behind the values. */
+  #hasValues (): void {
     this.texts?.live()
     const { held } = this
     this.held = undefined

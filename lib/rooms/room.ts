@@ -82,7 +82,9 @@ export class Room implements RoomOfMember {
     this.#latest = new LatestValues(retention, declaration.settings, (event) => {
       // Nobody would tell members of it when its user leaves.
       const packet = encodeEvent({ ...event, isRemoval: true }, '')
-      this.#offer(packet, (membership) => { if (membership.state === 'live') membership.member.send(packet) })
+      this.#offer(packet, (membership) => {
+        if (membership.state === 'live' && membership.isShown(event.version)) membership.member.send(packet)
+      })
     })
     this.#walks = walks
     this.#source = source
@@ -208,7 +210,8 @@ export class Room implements RoomOfMember {
     } else if (event.part !== undefined) return this.#grow(packet)
     if (audience !== undefined || this.#isWalked) return this.#eventInParts(packet, audience)
     const offset = position?.offset ?? Number.POSITIVE_INFINITY
-    const version = event.delivery === 'latest' ? event.version : undefined
+    const isValue = event.delivery === 'latest'
+    const version = isValue ? event.version : undefined
     const { flush } = this.declaration
     let recipients = 0
     this.#loops++
@@ -229,8 +232,10 @@ export class Room implements RoomOfMember {
         }
         if (position !== undefined) membership.floor = offset
         if (version !== undefined && membership.knows(version)) continue
-        membership.member.send(packet, flush)
         recipients++
+        // It is brought this one with the others.
+        if (isValue && membership.isReading) continue
+        membership.member.send(packet, flush)
       } else if (position !== undefined && !isExcepted && membership.state === 'following') recipients++
     }
     this.#loops--
@@ -284,7 +289,8 @@ export class Room implements RoomOfMember {
     const { flush } = this.declaration
     const event = packet.event!
     const offset = packet.position?.offset
-    const version = event.delivery === 'latest' ? event.version : undefined
+    const isValue = event.delivery === 'latest'
+    const version = isValue ? event.version : undefined
     const from = performance.now()
     let recipients = 0
     await new Promise<void>((resolve) => {
@@ -295,9 +301,10 @@ export class Room implements RoomOfMember {
           if (isExcepted) return membership.passOver(packet.position)
           if (offset !== undefined) membership.floor = offset
           if (version !== undefined && membership.knows(version)) return
+          recipients++
+          if (isValue && membership.isReading) return
           audience?.add(membership.member)
           membership.member.send(packet, flush)
-          recipients++
         } else if (offset !== undefined && !isExcepted && membership.state === 'following') recipients++
       }, resolve)
     })

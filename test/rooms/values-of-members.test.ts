@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import type { HistoryPage } from '../../lib/adapters/adapter.js'
@@ -16,11 +18,11 @@ const definition = defineRoom('map', {
   events: { moved: { data: Type.Object({ id: Type.String() }), delivery: 'latest', key: 'id' } }
 })
 
-function makeRoom (latest: readonly Packet[] = []): Room {
+function makeRoom (latest: readonly Packet[] = [], walks = new Walks({})): Room {
   const declaration = declare(definition, {}, {}, { history: { size: 100, ttl: 300_000 } }, undefined)
   const room = new Room('map', declaration, {}, {
     retention: new Retention(1_000_000),
-    walks: new Walks({}),
+    walks,
     source: { history: (): HistoryPage => { throw new Error('nothing is read') } }
   })
   room.stands(since)
@@ -143,3 +145,107 @@ t.test('a late value that is set anew is late no more', async (t) => {
 t.test('what a room is opened with is not late, in whatever order it was read', async (t) => {
   t.same(enter(makeRoom([value('b', 49), value('a', 48)]), 49).sent, [])
 })
+
+/** A peer on a slow link: what it is sent waits there, and its frames reach it in order. */
+class SlowPeer {
+  readonly has = new Map<string, number>()
+  readonly waiting: Packet[] = []
+  readonly held: Array<() => void> = []
+  version: number | undefined
+  membership!: Membership
+  isOpen = true
+  readonly #fault: (what: string) => void
+
+  constructor (fault: (what: string) => void) {
+    this.#fault = fault
+  }
+
+  enter (room: Room, version: number | undefined): void {
+    this.isOpen = true
+    const member = {
+      id: 'c',
+      userId: 'u',
+      isOpen: true,
+      send: (packet: Packet): boolean => {
+        this.waiting.push(packet)
+        return this.waiting.length < 3
+      },
+      whenDrained: (callback: () => void) => { this.held.push(callback) }
+    }
+    this.membership = room.add(member, {
+      since, resumed: true, snapshot: undefined, former: undefined, version, isReturn: version !== undefined
+    }).membership
+    room.start(this.membership, [])
+  }
+
+  /** Reads so many frames; a link that is empty has drained. */
+  read (most: number): void {
+    this.take(most)
+    if (this.waiting.length === 0) for (const callback of this.held.splice(0)) callback()
+  }
+
+  take (most: number): void {
+    for (const { event } of this.waiting.splice(0, most)) {
+      const { key, version, isRemoval } = event!
+      if ((this.has.get(key!) ?? 0) > version!) this.#fault(`${key!} ${version!} behind ${this.has.get(key!)!}`)
+      this.has.set(key!, isRemoval === true ? -version! : version!)
+      this.version = Math.max(this.version ?? 0, version!)
+    }
+  }
+}
+
+for (const large of [1, 1_000]) {
+  t.test(`a slow reader ends with each value as it is, whatever is set meanwhile and wherever it breaks (${large})`, async (t) => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('set'), key: fc.integer({ min: 0, max: 12 }), back: fc.constantFrom(0, 0, 0, 3) }),
+      fc.record({ kind: fc.constant('remove'), key: fc.integer({ min: 0, max: 12 }) }),
+      fc.record({ kind: fc.constant('read'), key: fc.integer({ min: 1, max: 4 }) }),
+      fc.record({ kind: fc.constantFrom('break', 'poll', 'walk'), key: fc.constant(0) })
+    ) as fc.Arbitrary<{ kind: string, key: number, back?: number }>
+    fc.assert(fc.property(fc.array(step, { maxLength: 80 }), fc.integer({ min: 0, max: 12 }), (steps, count) => {
+      const walks = new Walks({ large, slice: 0 })
+      const room = makeRoom([], walks)
+      // The walk of a large room has others to go to.
+      new SlowPeer(() => {}).enter(room, undefined)
+      new SlowPeer(() => {}).enter(room, undefined)
+      let version = 10
+      const truth = new Map<string, number>()
+      const change = (key: string, at: number, isRemoval: boolean): void => {
+        if (Math.abs(truth.get(key) ?? 0) >= at) return
+        truth.set(key, isRemoval ? -at : at)
+        set(room, value(key, at, isRemoval))
+      }
+      for (let key = 0; key < count; key++) change(`k${key}`, version += 4, false)
+      const peer = new SlowPeer((what) => { throw new Error(what) })
+      peer.enter(room, undefined)
+      const used = new Set<number>()
+      for (const { kind, key, back = 0 } of steps) {
+        const at = version + 4 - back * 4 + (back === 0 ? 0 : 1)
+        if (kind === 'set' && !used.has(at)) {
+          used.add(at)
+          version = Math.max(version, at)
+          change(`k${key}`, at, false)
+        } else if (kind === 'remove') change(`k${key}`, version += 4, true)
+        else if (kind === 'read') peer.read(key)
+        else if (kind === 'walk') walks.stop()
+        else if (kind === 'break') {
+          room.remove(peer.membership)
+          peer.waiting.length = peer.held.length = 0
+          peer.enter(room, peer.version)
+        } else if (kind === 'poll') {
+          peer.membership.park()
+          peer.take(Number.POSITIVE_INFINITY)
+          peer.held.length = 0
+          peer.membership.unpark(since, { version: peer.version }, undefined, true)
+          room.start(peer.membership, [])
+        }
+      }
+      while (peer.waiting.length > 0 || peer.held.length > 0) peer.read(Number.POSITIVE_INFINITY)
+      room.catchUp(peer.membership)
+      while (peer.waiting.length > 0 || peer.held.length > 0) peer.read(Number.POSITIVE_INFINITY)
+      const living = (all: Map<string, number>): unknown => [...all].filter(([, at]) => at > 0).toSorted()
+      assert.deepEqual(living(peer.has), living(truth))
+    }), { numRuns: 400 })
+    t.pass()
+  })
+}

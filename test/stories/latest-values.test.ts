@@ -3,7 +3,7 @@ import t from 'tap'
 import { Pace } from '../../lib/connection/pace.js'
 import { defineRoom } from '../../lib/index.js'
 import { narrowWay } from '../helpers/narrow-way.js'
-import { assertLedger, connect, start, statsOf, TRANSPORTS } from '../helpers/net.js'
+import { assertLedger, connect, eventually, start, statsOf, TRANSPORTS } from '../helpers/net.js'
 
 const prices = defineRoom('prices', {
   events: {
@@ -51,6 +51,63 @@ for (const transport of TRANSPORTS) {
       await assertLedger(t, server.app)
     }
   )
+}
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} who joins a room of 1 000 values that are more than an outbox holds is brought them all, each as it is`, {
+    timeout: 60_000
+  }, async (t) => {
+    const server = await start(t, {
+      declare: (app) => { app.room(prices) },
+      limits: { rate: { messages: 10_000, burst: 10_000 } }
+    })
+    const { rooms } = server.app
+    const set = async (n: number, price: number): Promise<void> => {
+      await rooms.broadcast(prices, 'price', { symbol: `s${n}`, price, at: 0, pad: 'x'.repeat(1_300) })
+    }
+    const remove = async (n: number): Promise<void> => { await rooms.remove(prices, 'price', `s${n}`) }
+    for (let n = 0; n < 1_000; n++) await set(n, 1)
+    const { port } = transport === 'polling' ? server : await narrowWay(t, server.port, 65_536, 500_000)
+    const peer = await connect({ ...server, port, url: `http://127.0.0.1:${port}` }, {
+      transport, token: server.token('ada'), rooms: ['prices']
+    })
+    // Some of these have been brought by now, and some have not.
+    for (let n = 0; n < 1_000; n += 100) {
+      await set(n, 2)
+      await remove(n + 1)
+      await set(n + 2, 2)
+      await set(n + 2, 3)
+    }
+    await rooms.broadcast(prices, 'end', {})
+    let end = ''
+    void peer.ended.then(() => { end = 'ended' })
+    const seen = (): Map<string, number[]> => {
+      const all = new Map<string, number[]>()
+      for (const { type, data } of peer.queue.all) {
+        if (type !== 'price' && type !== 'removed') continue
+        const { symbol, price, key } = data as { symbol?: string, price?: number, key?: string }
+        const name = symbol ?? key!
+        all.set(name, [...all.get(name) ?? [], price ?? 0])
+      }
+      return all
+    }
+    const truth = Array.from({ length: 1_000 }, (_, n) => [2, 0, 3][n % 100] ?? 1)
+    const isOver = (): boolean => {
+      const all = seen()
+      return truth.every((price, n) => (all.get(`s${n}`)?.at(-1) ?? 0) === price)
+    }
+    await eventually('all of them', () => end || isOver(), (is) => is === true || is === 'ended', 15_000)
+    t.equal(end, '')
+    const all = seen()
+    t.same(truth.map((_, n) => all.get(`s${n}`)?.at(-1) ?? 0), truth)
+    t.same([...all].filter(([, heard]) => heard.some((price, i) => price !== 0 && price < heard[i - 1]!)), [])
+    t.equal(peer.queue.all.filter(({ type }) => type === 'end').length, 1)
+    const sent = peer.queue.all.filter(({ type }) => type === 'price').length
+    t.ok(sent <= 1_000 + 40, `${sent} values, none twice`)
+    await peer.close()
+    await assertLedger(t, server.app)
+    t.same(server.loud, [])
+  })
 }
 
 t.test('a window whose values are larger than a link takes sends the newest of each key as well', async (t) => {
