@@ -114,16 +114,17 @@ for (const { name, skip, nodes } of PAIRS) {
     }
     far.close()
     full.pause()
+    // A node that is busy with so many bytes may be missing on a page.
     const text = 'x'.repeat(90_000)
     let count = 0
     const [{ lag } = { lag: 0 }] = await eventually('what waits', async () => {
       count += 100
       await Promise.all(Array.from({ length: 100 }, async () => await a.app.rooms.broadcast('chat/1', 'said', { text, by: 'app' })))
       return await entries('full')
-    }, ([of]) => of!.lag > 0)
+    }, ([of]) => (of?.lag ?? 0) > 0)
     t.ok(lag > text.length && lag < count * (text.length + 200), `${lag} bytes of ${count} events`)
     full.resume()
-    await eventually('its end', async () => await entries('full'), ([of]) => of!.lag === 0)
+    await eventually('its end', async () => await entries('full'), ([of]) => of?.lag === 0)
   })
 }
 

@@ -6,6 +6,7 @@
 /** Driven to their bounds in the file that is named. */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
   'texts on Redis and NATS': 'lib/adapters/contract/texts.ts',
+  'heartbeats and pings behind': 'test/connection/outbox.test.ts',
   'kinds of refusals that': 'test/stories/operator-log.test.ts',
   'control messages that Redis keeps for nodes': 'test/adapters/redis/kept-messages.test.ts',
   'control messages that came before others': 'test/adapters/broker/early.test.ts',
