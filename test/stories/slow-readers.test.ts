@@ -58,7 +58,9 @@ for (const transport of ['websocket', 'sse'] as const) {
 
 for (const transport of TRANSPORTS) {
   t.test(`over ${transport} the end of a reader for whom too much waits names limits.outbox`, async (t) => {
-    const server = await start(t, { limits: { outbox: 100_000, event: 90_000 }, timeouts: { close: 200 } })
+    // Each poll takes one of two events, unless both come while it waits: it may take many of them until then.
+    const rate = { messages: 10_000, burst: 10_000 }
+    const server = await start(t, { limits: { outbox: 100_000, event: 90_000, rate }, timeouts: { close: 200 } })
     const reader = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1'] })
     if (transport !== 'polling') reader.stall()
     await eventually('the cut', async () => {
