@@ -330,15 +330,13 @@ export class AppRooms implements Rooms {
     const until = asked.until === undefined ? undefined : checkMoment(asked.until, 'until of revoke')
     const message = stringOption(asked.message, 'message of revoke')
     if (target.room !== undefined) return await this.#expel(target, message, until ?? Date.now() + DEFAULTS.denial)
-    const { denials, revocations, connections } = this.#options
-    const ofToken = target.tokenId === undefined ? undefined : connections.ofToken(target.tokenId)
-    const end = until ?? endOfToken(ofToken ?? []) ?? Date.now() + DEFAULTS.denial
+    const { denials, revocations } = this.#options
+    const end = until ?? endOfToken(this.#options, target) ?? Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
     if (subject !== undefined) await this.#keptOut(denials.deny(subject, end))
-    const peers = ofToken ?? peersOf(this.#options, target)
     revocations.add({ ...target, message })
     let closed = 0
-    await inTurns(peers, AT_ONCE, (peer) => {
+    await inTurns(peersOf(this.#options, target), AT_ONCE, (peer) => {
       peer.close('revoked', message)
       closed++
     })
@@ -347,7 +345,7 @@ export class AppRooms implements Rooms {
       ...target,
       ...(message === undefined ? {} : { message }),
       ...(subject === undefined ? {} : { until: end }),
-      ...(ofToken !== undefined && until === undefined ? { isUntilEnd: true } : {})
+      ...(target.tokenId !== undefined && until === undefined ? { isUntilEnd: true } : {})
     }))
     return closed
   }

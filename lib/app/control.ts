@@ -158,15 +158,13 @@ export class RemoteControl {
   }
 
   async #revoke (message: Revoke): Promise<void> {
-    const { denials, connections, revocations } = this.#options
+    const { denials, revocations } = this.#options
     const { user, tokenId, connection, of } = message
     const subject = subjectOf(message)
     if (subject !== undefined && message.until !== undefined) denials.remember(subject, message.until)
     revocations.add({ user, tokenId, connection, of, message: message.message })
-    const ofToken = tokenId === undefined ? undefined : connections.ofToken(tokenId)
-    const end = message.isUntilEnd === true ? endOfToken(ofToken ?? []) : undefined
-    const peers = ofToken ?? peersOf(this.#options, message)
-    await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })
+    const end = message.isUntilEnd === true ? endOfToken(this.#options, message) : undefined
+    await inTurns(peersOf(this.#options, message), AT_ONCE, (peer) => { peer.close('revoked', message.message) })
     if (subject === undefined || end === undefined || end <= (message.until ?? 0)) return
     denials.remember(subject, end)
     await denials.deny(subject, end)

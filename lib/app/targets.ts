@@ -15,6 +15,9 @@ export interface Meant {
   readonly of?: string
 }
 
+/** Or those of a token. */
+export type MeantOrToken = Meant & { readonly tokenId?: string | undefined }
+
 /** Where connections are found. */
 export interface Places {
   readonly connections: Peers
@@ -25,7 +28,11 @@ export interface Places {
  * Returns the connections of this node that are meant. Those in a room are found one by one, in the turns of the
  * caller.
  */
-export function peersOf ({ connections, hub }: Places, { user, connection, of }: Meant): Iterable<Peer> {
+export function peersOf (
+  { connections, hub }: Places,
+  { user, tokenId, connection, of }: MeantOrToken
+): Iterable<Peer> {
+  if (tokenId !== undefined) return connections.ofToken(tokenId)
   if (user !== undefined) return connections.ofUser(user)
   if (of !== undefined) return membersOf(connections, hub, of)
   const peer = connections.get(connection ?? '')
@@ -41,11 +48,11 @@ function * membersOf (connections: Peers, hub: Pick<Hub, 'get'>, name: string): 
 }
 
 /**
- * Returns when the token of connections could no longer be used, in Unix milliseconds; `undefined` where that is not
- * known.
+ * Returns when a token can no longer be used, in Unix milliseconds; `undefined` where no connection of this node tells.
  */
-export function endOfToken (peers: readonly Peer[]): number | undefined {
-  const exp = peers.reduce((latest, { identity }) => Math.max(latest, identity.exp ?? 0), 0)
+export function endOfToken ({ connections }: Places, { tokenId }: MeantOrToken): number | undefined {
+  if (tokenId === undefined) return undefined
+  const exp = connections.ofToken(tokenId).reduce((latest, { identity }) => Math.max(latest, identity.exp ?? 0), 0)
   return exp > 0 ? exp * 1_000 + DEFAULTS.tolerance : undefined
 }
 
@@ -53,6 +60,6 @@ export function endOfToken (peers: readonly Peer[]): number | undefined {
  * Returns the subject under which a denial is kept; `undefined` for a connection and the members of a room, which are
  * closed and not denied.
  */
-export function subjectOf ({ user, tokenId }: Meant & { readonly tokenId?: string | undefined }): string | undefined {
+export function subjectOf ({ user, tokenId }: MeantOrToken): string | undefined {
   return user !== undefined ? keyOfKind('user', user) : tokenId !== undefined ? keyOfKind('token', tokenId) : undefined
 }

@@ -271,6 +271,7 @@ export class Membership implements Follower, Walked, Offered {
     this.#ahead = this.#known === undefined || this.#known <= newest
       ? undefined
       : { version: this.#known, until: performance.now() + BEHIND }
+    if (!this.room.declaration.settings.latest) return this.#letIn()
     const known = { version: this.#known, late: this.#late[0] }
     this.#values = new ValueReader(this, this.room.values, known, this.#isReturn)
     this.#bring(this.#values)
@@ -286,7 +287,7 @@ export class Membership implements Follower, Walked, Offered {
     if (brought === 'all') this.#values = undefined
     if (brought !== 'none') this.waited = 0
     // On a link that is slower than the values change, more of them would always come first.
-    if (values.hasAll && !hadAll) this.#hasValues()
+    if (values.hasAll && !hadAll) this.#letIn()
     if (brought === 'all') return
     this.member.whenDrained(() => {
       if (this.#values === values && this.member.isOpen) this.#bring(values)
@@ -294,7 +295,7 @@ export class Membership implements Follower, Walked, Offered {
   }
 
   /** Lets in what comes behind the values. */
-  #hasValues (): void {
+  #letIn (): void {
     this.texts?.live()
     const { held } = this
     this.held = undefined

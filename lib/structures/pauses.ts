@@ -3,11 +3,12 @@ import { after } from './timers.js'
 /** Waits that end all at once. */
 export class Pauses {
   readonly #ends = new Set<() => void>()
-  #isOver = false
+  /** Whether all have been ended, later ones too. */
+  isOver = false
 
   /** Resolves after so many milliseconds, or when all are ended. */
   async wait (time: number): Promise<void> {
-    if (this.#isOver) return
+    if (this.isOver) return
     await new Promise<void>((resolve) => {
       const end = (): void => {
         clearTimeout(timer)
@@ -24,7 +25,7 @@ export class Pauses {
 
   /** Ends those that wait, and each later one at once. */
   end (): void {
-    this.#isOver = true
+    this.isOver = true
     this.wake()
   }
 }

@@ -133,6 +133,13 @@ function leaves ({ host }: Node): string[] {
   return (host.changes.get('chat/1') ?? []).flatMap(({ left }) => left.map(({ userId }) => userId))
 }
 
+async function leaveIsAnnounced (node: Node): Promise<void> {
+  await until('the leave is announced', async () => {
+    await node.adapter.presence!.sweep(['chat/1'])
+    return leaves(node).length > 0
+  })
+}
+
 for (const broker of brokers) {
   const { name, program } = broker
   const skip = missing(program)
@@ -159,10 +166,7 @@ for (const broker of brokers) {
       await past.takenLongAgo('user:ann', 'chat/1')
       await past.silent(1)
       await until('the slot is free', () => isFree(b, 'c-other'))
-      await until('the leave is announced', async () => {
-        await b.adapter.presence!.sweep(['chat/1'])
-        return leaves(b).length > 0
-      })
+      await leaveIsAnnounced(b)
       await b.adapter.presence!.sweep(['chat/1'])
       t.same(leaves(b), ['ann'])
       t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 1)
@@ -175,10 +179,7 @@ for (const broker of brokers) {
     await past.takenLongAgo('user:ann', 'chat/1')
     await past.silent(1)
     await until('the slot is free', () => isFree(b, 'c-other'))
-    await until('the leave is announced', async () => {
-      await b.adapter.presence!.sweep(['chat/1'])
-      return leaves(b).length > 0
-    })
+    await leaveIsAnnounced(b)
     t.same(leaves(b), ['ann'])
   })
 
@@ -190,10 +191,7 @@ for (const broker of brokers) {
     for (const room of ['chat/1', 'hall/1']) await past.takenLongAgo('user:ann', room)
     await past.silent(1)
     await until('the slot is free', () => isFree(b, 'c-other'))
-    await until('the rooms of the node are swept', async () => {
-      await b.adapter.presence!.sweep(['chat/1'])
-      return leaves(b).length > 0
-    })
+    await leaveIsAnnounced(b)
     await b.adapter.presence!.sweep(['chat/1'])
     await b.adapter.subscribe('hall/1', reliable)
     await b.adapter.presence!.join('hall/1', { userId: 'bob', connection: 'c-bob' }, LEASE)
@@ -322,10 +320,7 @@ t.test(
     t.ok(Number(await client.zscore(keys.nodes, first)) <= Date.now(), 'it counts as heard of now')
     await client.zincrby(keys.nodes, -AGO, first)
     await until('the slot is free', () => isFree(b, 'c-other'))
-    await until('the leave is announced', async () => {
-      await b.adapter.presence!.sweep(['chat/1'])
-      return leaves(b).length > 0
-    })
+    await leaveIsAnnounced(b)
     t.same(leaves(b), ['ann'])
   }
 )

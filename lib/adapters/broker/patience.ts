@@ -46,20 +46,6 @@ export async function within<T> (answer: Promise<T>, patience: number): Promise<
   })
 }
 
-/** Resolves when a time has passed, or at once when `signal` is aborted. It keeps no process alive. */
-export async function pause (milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = after(end, milliseconds).unref()
-    signal.addEventListener('abort', end)
-  })
-}
-
 /** Measures the time in which this process was running; pauses of the process do not count. */
 export class LoopClock {
   #now = 0

@@ -1,5 +1,5 @@
 import type { Adapter, Control, ControlMessage, Publication } from '../adapter.js'
-import { live, node, reliable, said, type Node } from './host.js'
+import { live, node, reliable, said, textOf, type Node } from './host.js'
 import type { ContractTest } from './suite.js'
 import { until } from './until.js'
 
@@ -96,7 +96,7 @@ async function repaired (t: ContractTest, { adapter, host }: Node, far: Node, ro
   if (adapter.history !== undefined) {
     const heard = (): string[] => (host.events.get('chat/1') ?? [])
       .filter(({ position }) => position !== undefined)
-      .map(({ payload }) => (JSON.parse(String(payload)) as { data: { text: string } }).data.text)
+      .map(textOf)
     await until('the last event is heard', () => heard().at(-1) === last, SOON)
     const all = [1, 2].slice(0, round).flatMap((each) => [`missed ${each}`, `missed as well ${each}`])
     t.same(heard(), ['heard', ...all], 'each event comes once, in order')

@@ -8,8 +8,9 @@ import { decoded, type NatsState } from './state.js'
 import { Opened } from '../broker/opened.js'
 import { isFields, parseJson } from '../broker/stored.js'
 import { newEpoch } from '../history/stream.js'
+import { Pauses } from '../../structures/pauses.js'
 import { after } from '../../structures/timers.js'
-import { pause, within } from '../broker/patience.js'
+import { within } from '../broker/patience.js'
 import { sharedBy, type Former } from '../broker/tail.js'
 import type { Unread } from '../broker/unread.js'
 import { originOf, splitOrigin } from '../broker/payload.js'
@@ -113,7 +114,7 @@ export class NatsLives {
   #lost = { at: Number.NEGATIVE_INFINITY, uptime: 0 }
   /** Settles when the clock has been measured by the link that stands, or could not be. */
   #measured: Promise<void> = Promise.resolve()
-  readonly #closing = new AbortController()
+  readonly #pauses = new Pauses()
   /** How often the link was lost. */
   #losses = 0
   #timer: NodeJS.Timeout | undefined
@@ -157,7 +158,7 @@ export class NatsLives {
 
   close (): void {
     clearTimeout(this.#timer)
-    this.#closing.abort()
+    this.#pauses.end()
   }
 
   /**
@@ -189,9 +190,8 @@ export class NatsLives {
   }
 
   async #pause (wait: number): Promise<void> {
-    const { signal } = this.#closing
-    await pause(wait, signal)
-    if (signal.aborted) throw away()
+    await this.#pauses.wait(wait)
+    if (this.#pauses.isOver) throw away()
   }
 
   forget (name?: string): void {

@@ -1,9 +1,9 @@
 import { keyOf } from '../../protocol/key.js'
 import { checkPosition } from '../broker/decode.js'
 import type { Position } from '../../protocol/position.js'
+import { Pauses } from '../../structures/pauses.js'
 import type { HistoryQuery, RoomSettings } from '../adapter.js'
 import { decodePayload, identityOf, originOf, parsePositions } from '../broker/payload.js'
-import { pause } from '../broker/patience.js'
 import { sharedBy, type Arrival, type Range } from '../broker/tail.js'
 import type { Unread } from '../broker/unread.js'
 import { newEpoch } from '../history/stream.js'
@@ -42,14 +42,14 @@ const SETTLED = 1_500
 export class StreamReader {
   readonly #options: StreamReaderOptions
   readonly #reading = new Map<string, Promise<Range>>()
-  readonly #closing = new AbortController()
+  readonly #pauses = new Pauses()
 
   constructor (options: StreamReaderOptions) {
     this.#options = options
   }
 
   /** Ends the reads that wait for a new epoch to settle. */
-  close (): void { this.#closing.abort() }
+  close (): void { this.#pauses.end() }
 
   /** Shares one read among all callers that wait for the same part of a room. */
   async read (room: string, settings: RoomSettings, { since, last, limit, bytes }: HistoryQuery): Promise<Range> {
@@ -114,9 +114,8 @@ export class StreamReader {
 
   /** @throws Unreachable when the adapter is closed meanwhile */
   async #pause (wait: number): Promise<void> {
-    const { signal } = this.#closing
-    await pause(wait, signal)
-    if (signal.aborted) throw new Unreachable(false)
+    await this.#pauses.wait(wait)
+    if (this.#pauses.isOver) throw new Unreachable(false)
   }
 }
 

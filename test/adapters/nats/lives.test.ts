@@ -3,7 +3,7 @@ import t from 'tap'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
 import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
-import { NatsLives, type NumberedPlan } from '../../../lib/adapters/nats/lives.js'
+import { NatsLives, type Life, type NumberedPlan } from '../../../lib/adapters/nats/lives.js'
 import type { NatsSetup } from '../../../lib/adapters/nats/setup.js'
 import type { NatsState, Step } from '../../../lib/adapters/nats/state.js'
 
@@ -145,11 +145,17 @@ class Server {
 
 function originAt (seq: number, server: string): string { return `${server}-${seq}` }
 
-t.test('events that come before a stream has been compared hide nothing that has the numbers of lost ones', async (t) => {
+/** A server whose stream of so many events a node has opened. */
+async function opened (count: number): Promise<{ server: Server, lives: NatsLives, life: Life }> {
   const server = new Server()
   const { lives } = server
-  server.accept(1, 10)
+  server.accept(1, count)
   const { life } = await lives.open(plan)
+  return { server, lives, life }
+}
+
+t.test('events that come before a stream has been compared hide nothing that has the numbers of lost ones', async (t) => {
+  const { server, lives, life } = await opened(10)
   server.accept(11, 12)
   for (let seq = 8; seq <= 12; seq++) lives.saw(plan.name, life.epoch, seq, originAt(seq, 'first'))
   server.restore(10, 15)
@@ -159,10 +165,7 @@ t.test('events that come before a stream has been compared hide nothing that has
 })
 
 t.test('a number that a node was told without its event is not taken for the same one after a restore', async (t) => {
-  const server = new Server()
-  const { lives } = server
-  server.accept(1, 5)
-  const { life } = await lives.open(plan)
+  const { server, lives, life } = await opened(5)
   lives.saw(plan.name, life.epoch, 5, originAt(5, 'first'))
   server.accept(6, 12)
   await lives.look(plan)
@@ -172,10 +175,7 @@ t.test('a number that a node was told without its event is not taken for the sam
 })
 
 t.test('a stream whose server has restarted with all of it is the same', async (t) => {
-  const server = new Server()
-  const { lives } = server
-  server.accept(1, 12)
-  const { life } = await lives.open(plan)
+  const { server, lives, life } = await opened(12)
   lives.saw(plan.name, life.epoch, 12, originAt(12, 'first'))
   await lives.look(plan)
   server.restore(12, 20)
@@ -183,10 +183,7 @@ t.test('a stream whose server has restarted with all of it is the same', async (
 })
 
 t.test('a number is not taken for the same one after a restore to a server whose clock is behind', async (t) => {
-  const server = new Server()
-  const { lives } = server
-  server.accept(1, 5)
-  const { life } = await lives.open(plan)
+  const { server, lives, life } = await opened(5)
   lives.saw(plan.name, life.epoch, 5, originAt(5, 'first'))
   server.accept(6, 12)
   await lives.look(plan)
@@ -197,19 +194,13 @@ t.test('a number is not taken for the same one after a restore to a server whose
 })
 
 t.test('a server is noted by its own clock, which may be ahead of that of the last one', async (t) => {
-  const server = new Server()
-  const { lives } = server
-  server.accept(1, 5)
-  await lives.open(plan)
+  const { server, lives } = await opened(5)
   server.restore(5, 5, 3_600_000)
   t.match((await lives.open(plan)).life.servers[0], { id: 'second', at: server.now })
 })
 
 t.test('a position waits for what other nodes know, and no longer than that, by a server whose clock is behind', async (t) => {
-  const server = new Server()
-  const { lives } = server
-  server.accept(1, 5)
-  const { life } = await lives.open(plan)
+  const { server, lives, life } = await opened(5)
   server.restore(5, 5, -500_000)
   const began = performance.now()
   const kept = setTimeout(() => {}, 10_000)
@@ -220,10 +211,7 @@ t.test('a position waits for what other nodes know, and no longer than that, by 
 })
 
 t.test('a stream is compared although the clock of its server cannot be measured', async (t) => {
-  const server = new Server()
-  const { lives } = server
-  server.accept(1, 5)
-  const { life } = await lives.open(plan)
+  const { server, lives, life } = await opened(5)
   lives.saw(plan.name, life.epoch, 5, originAt(5, 'first'))
   server.isMeasurable = false
   server.restore(3, 6)
@@ -231,10 +219,7 @@ t.test('a stream is compared although the clock of its server cannot be measured
 })
 
 t.test('a position is honoured soon although a node has noted a time that is far ahead', async (t) => {
-  const server = new Server()
-  const { lives } = server
-  server.accept(1, 5)
-  const { life } = await lives.open(plan)
+  const { server, lives, life } = await opened(5)
   server.note(3_600_000)
   server.restore(5, 5)
   const began = performance.now()
@@ -248,10 +233,7 @@ t.test('a position is honoured soon although a node has noted a time that is far
 })
 
 t.test('who waits until a position may be honoured is refused when the adapter is closed', async (t) => {
-  const server = new Server()
-  const { lives } = server
-  server.accept(1, 5)
-  const { life } = await lives.open(plan)
+  const { server, lives, life } = await opened(5)
   server.restore(5, 5)
   const settling = lives.settle(plan, life.epoch, false)
   const refused = t.rejects(settling, { code: 'unavailable' })

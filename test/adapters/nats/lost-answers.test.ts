@@ -1,5 +1,6 @@
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import t, { type Test } from 'tap'
+import type { Publication } from '../../../lib/adapters/adapter.js'
 import { node, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
 import { nats } from '../../../lib/adapters/nats/adapter.js'
 import { missing, startNats } from '../../helpers/servers.js'
@@ -30,14 +31,20 @@ async function deaf (t: Test): Promise<Node & { readonly losing: Losing }> {
   return { ...await node(t, nats({ connection: given, timeout: 300 }), 'a'), losing }
 }
 
+/** The same, following a room that has a value. */
+async function withValue (t: Test): Promise<Node & { readonly losing: Losing, readonly value: Publication }> {
+  const found = await deaf(t)
+  await found.adapter.subscribe('chat/1', reliable)
+  const value = said('1', { type: 'score', delivery: 'latest', key: 'red' })
+  await found.adapter.publish('chat/1', value, reliable)
+  return { ...found, value }
+}
+
 void t.test(
   'nats: a value that comes back by the subscription was set, whatever became of the answer',
   { skip },
   async (t) => {
-    const { adapter, host, losing } = await deaf(t)
-    await adapter.subscribe('chat/1', reliable)
-    const value = said('1', { type: 'score', delivery: 'latest', key: 'red' })
-    await adapter.publish('chat/1', value, reliable)
+    const { adapter, host, losing, value } = await withValue(t)
     Object.assign(losing, { prefix: 'realtime.latest.', isDone: true })
     const { recipients } = await adapter.publish('chat/1', { ...value, data: said('2').data }, reliable)
     t.equal(recipients, 1)
@@ -51,10 +58,7 @@ void t.test(
   'nats: a removal that was lost, and whose value has been replaced when it is sent again, is told to nobody',
   { skip },
   async (t) => {
-    const { adapter, host, losing } = await deaf(t)
-    await adapter.subscribe('chat/1', reliable)
-    const value = said('1', { type: 'score', delivery: 'latest', key: 'red' })
-    await adapter.publish('chat/1', value, reliable)
+    const { adapter, host, losing, value } = await withValue(t)
     const { version } = (await adapter.latest!('chat/1', reliable))[0]!.event!
     await adapter.publish('chat/1', { ...value, data: said('2').data }, reliable)
     Object.assign(losing, { prefix: 'realtime.latest.', isOnce: true })
