@@ -30,6 +30,8 @@ export class Backlog {
   /** Events in the queue. */
   events = 0
   count = 0
+  /** Bytes of one of them that is larger than all may be that waits, as its owner has found. */
+  larger = 0
 
   /** Places of the queue, holes included: at most twice the packets and 64 more. */
   get places (): number { return this.#packets.length }

@@ -139,6 +139,9 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Whether it may be sent what it has missed; otherwise that waits until its outbox has drained. */
   get hasRoom (): boolean { return this.#outbox?.hasRoom ?? true }
 
+  /** Whether it may be sent so many bytes of that. */
+  hasRoomFor (bytes: number): boolean { return this.#outbox?.hasRoomFor(bytes) ?? true }
+
   /** Attaches a link: once for a stream, again for each poll of a connection that polls. */
   attach (link: Link): void {
     this.#link = link

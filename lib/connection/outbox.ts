@@ -97,6 +97,13 @@ export class Outbox {
   /** Whether so little waits for a link that lags, or for a poll, that what its peer has missed may join it. */
   get hasRoom (): boolean { return this.#backlog === undefined || this.#backlog.bytes < LINK_BUFFER }
 
+  /** Whether a frame of what its peer has missed may join what waits. One that is larger than all may be has to go. */
+  hasRoomFor (bytes: number): boolean {
+    if (this.#backlog === undefined) return true
+    const { outboxLimit } = this.#host
+    return this.hasRoom && (bytes > outboxLimit || this.#backlog.bytes + bytes <= outboxLimit)
+  }
+
   /**
    * @param flush milliseconds that the frame may wait for others; a frame without such a window takes along
    *   everything before it
@@ -326,9 +333,10 @@ export class Outbox {
     const { count, bytes, events } = backlog
     if (backlog.push(packet) === 'conflated') this.#host.counters.conflated++
     this.#waits(backlog.count - count, backlog.bytes - bytes, backlog.events - events)
-    // A single frame may be larger: the whole of a text.
+    // A single frame may be larger, the whole of a text: it is not counted against those that wait with it.
     const { outboxLimit } = this.#host
-    if (this.#backlog.bytes > outboxLimit && this.#backlog.count > 1) {
+    if (backlog.larger === 0 && packet.bytes.length > outboxLimit) backlog.larger = packet.bytes.length
+    if (backlog.bytes - backlog.larger > outboxLimit && backlog.count > 1) {
       this.#owner.cut({ limit: 'limits.outbox', value: outboxLimit })
     } else if (isPolled) this.#link.pending()
     return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
@@ -369,6 +377,7 @@ export class Outbox {
   #shift (backlog: Backlog, most: number): Packet[] {
     const { count, bytes, events } = backlog
     const packets = backlog.shift(most)
+    if (backlog.larger > 0 && packets.some((packet) => packet.bytes.length >= backlog.larger)) backlog.larger = 0
     this.#waits(backlog.count - count, backlog.bytes - bytes, backlog.events - events)
     if (backlog.count === 0) this.#backlog = undefined
     return packets

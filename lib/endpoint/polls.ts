@@ -167,8 +167,8 @@ export class Polls {
         refused = taken.refused
         for (const start of taken.starts) start()
         const begun = connection.rooms.all().map((membership) => ({ membership, from: membership.position }))
-        isReading = () => connection.hasRoom && begun.some(({ membership: { state, position }, from }) => {
-          return state === 'following' && position === from
+        isReading = () => connection.hasRoom && begun.some(({ membership: { state, position, isHeldBack }, from }) => {
+          return state === 'following' && position === from && !isHeldBack
         })
         if (hasNews) link.pending()
         link.start(refused.length > 0 ? AGAIN : undefined)

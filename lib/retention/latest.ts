@@ -103,8 +103,10 @@ export class Latest extends Retained {
     const others: Value[] = []
     for (const value of this.#all()) {
       if (value.until <= now) continue
-      if (!isWithin(value.packet, known.version)) others.push(value)
-      else if (value.late > known.late) late.push(value)
+      const hasVersion = value.packet.event!.version !== undefined
+      const isOther = !isWithin(value.packet, known.version)
+      if (isOther && hasVersion) others.push(value)
+      else if (value.late > known.late) (isOther ? others : late).push(value)
     }
     others.sort((a, b) => orderOf(a.packet) - orderOf(b.packet) || a.late - b.late)
     return [...late.sort((a, b) => a.late - b.late), ...others]

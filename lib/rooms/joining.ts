@@ -178,7 +178,8 @@ export class Joining {
     const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
     const snapshot = store && await this.#listFor(membership, store)
     const position = since ?? room.position
-    const knowing = { version: versionOf(room, request, resumed), known: request.known }
+    const isResumed = !room.hasHistory || resumed !== false
+    const knowing = { version: versionOf(room, request, resumed), known: request.known, isResumed }
     membership.unpark(position, knowing, snapshot?.sequence, isContinued)
     return {
       data: {

@@ -11,6 +11,8 @@ export interface Member {
   send (packet: Packet, flush?: number): boolean
   /** Whether so little waits for it that it may be sent what it has missed; absent where nothing waits. */
   readonly hasRoom?: boolean
+  /** The same of so many bytes: with what waits already they must not be more than may wait at all. */
+  hasRoomFor? (bytes: number): boolean
   /**
    * Calls back once, when the member no longer lags or is gone.
    *

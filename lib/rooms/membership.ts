@@ -33,6 +33,15 @@ export interface JoinPlan {
   readonly isReturn: boolean
 }
 
+/** What a member that begins again has of the state of its room. */
+export interface Knowing {
+  /** The `latest` values up to this version. */
+  readonly version?: number | undefined
+  readonly known?: KnownTexts | undefined
+  /** Whether it keeps what it was shown; one that cannot read on from where it stood lets it go. */
+  readonly isResumed?: boolean | undefined
+}
+
 /** The parts of a room that its members need. */
 export interface RoomOfMember {
   readonly name: string
@@ -107,6 +116,8 @@ export class Membership implements Follower, Walked, Offered {
   #isContinued = false
   /** Number of polls, this one included, in which it has had nothing because other rooms had filled the answer. */
   waited = 1
+  /** Whether what it has missed waits, since it began, for its link to drain. */
+  isHeldBack = false
   /** The bucket of the room's own rate, where the room declares one; the dispatcher keeps it. */
   bucket: TokenBucket | undefined
 
@@ -211,7 +222,7 @@ export class Membership implements Follower, Walked, Offered {
   /** Lets it begin again where its peer stands, for the next poll or behind a break; `start` must follow. */
   unpark (
     position: Position,
-    { version, known }: { readonly version?: number | undefined, readonly known?: KnownTexts | undefined },
+    { version, known, isResumed = true }: Knowing,
     sequence: number | undefined,
     isContinued: boolean
   ): void {
@@ -222,8 +233,10 @@ export class Membership implements Follower, Walked, Offered {
     this.turn++
     this.#values = undefined
     this.waited++
+    this.isHeldBack = false
     this.floor = 0
     this.#known = version
+    if (!isContinued || !isResumed) this.#late = NONE
     this.#isReturn = true
     this.sequence = sequence ?? this.sequence
     this.state = 'joining'
@@ -257,7 +270,12 @@ export class Membership implements Follower, Walked, Offered {
 
   get hasRoom (): boolean { return this.member.hasRoom !== false }
 
-  whenDrained (callback: () => void, isFirst?: boolean): void { this.member.whenDrained(callback, isFirst) }
+  hasRoomFor (bytes: number): boolean { return this.member.hasRoomFor?.(bytes) !== false }
+
+  whenDrained (callback: () => void, isFirst?: boolean): void {
+    this.isHeldBack = true
+    this.member.whenDrained(callback, isFirst)
+  }
 
   gap (gap: GapData): void {
     this.member.send(encodeFrame({ type: 'gap', room: this.name, data: gap }, { epoch: gap.epoch, offset: gap.to }))
@@ -296,7 +314,7 @@ export class Membership implements Follower, Walked, Offered {
 
   /** Lets in what comes behind the values. */
   #letIn (): void {
-    this.texts?.live()
+    if (this.texts?.live() === true) this.waited = 0
     const { held } = this
     this.held = undefined
     if (held !== undefined) for (const packet of held) this.member.send(packet)

@@ -41,6 +41,8 @@ export interface Follower {
   replay (packet: Packet): boolean
   /** Whether so little waits for it that a replay may begin. */
   readonly hasRoom?: boolean
+  /** The same of so many bytes: with what waits already they must not be more than may wait at all. */
+  hasRoomFor? (bytes: number): boolean
   /** @param isFirst whether before all who have had their turn */
   whenDrained (callback: () => void, isFirst?: boolean): void
   /** Tells it of a gap; it continues at the end of the gap. */
@@ -112,6 +114,11 @@ function step (
       return false
     }
     for (const packet of page.events) {
+      // What is read together may not fit together.
+      if (follower.hasRoomFor?.(packet.bytes.length) === false) {
+        follower.whenDrained(resume, packet === page.events[0])
+        return false
+      }
       const isWritable = follower.replay(packet)
       follower.position = packet.position!
       sent.events++

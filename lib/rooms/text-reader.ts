@@ -57,30 +57,38 @@ export class TextReader {
     this.#pauses.wake()
   }
 
-  /** Sends what the member does not have, and lets in what follows. */
-  live (): void {
+  /**
+   * Sends what the member does not have, and lets in what follows.
+   *
+   * @returns whether something was sent at once
+   */
+  live (): boolean {
     this.#isLive = false
     this.#sent = new Map()
     for (const named of this.#known?.named ?? []) {
       if (this.#texts.isBehind(named)) (this.#doubts ??= new Map()).set(nameOf(named), named)
     }
-    this.#bring(++this.#turn)
+    return this.#bring(++this.#turn)
   }
 
-  #bring (turn: number): void {
-    if (turn !== this.#turn || !this.#member.isOpen) return
+  #bring (turn: number): boolean {
+    if (turn !== this.#turn || !this.#member.isOpen) return false
+    let hasSent = false
     for (const text of this.#texts.all()) {
       const { type, key, part } = text
       if (this.#doubts?.has(keyOf(type, key)) === true) continue
       const from = this.#fromOf(text)
       if (from === undefined) continue
-      const packet = this.#texts.frame(text, from)
-      this.#sent!.set(part.begun, { version: part.version, to: part.to })
-      this.#member.replayed?.(packet.bytes.length)
-      if (this.#member.send(packet)) continue
+      const packet = this.#fitting(text, from)
+      if (packet !== undefined) {
+        this.#sent!.set(part.begun, { version: part.version, to: part.to })
+        hasSent = true
+        this.#member.replayed?.(packet.bytes.length)
+        if (this.#member.send(packet)) continue
+      }
       // A link that lags takes the rest when it has room, and a poll with the next one.
-      this.#member.whenDrained(() => { this.#bring(turn) })
-      return
+      this.#member.whenDrained(() => { this.#bring(turn) }, !hasSent)
+      return hasSent
     }
     this.#isLive = true
     this.#isNew = false
@@ -92,6 +100,14 @@ export class TextReader {
       : undefined
     this.#known = this.#sent = undefined
     for (const named of this.#doubts?.values() ?? []) void this.#settle(turn, named)
+    return hasSent
+  }
+
+  /** Returns the frame of a text from a length on, where the link has room for it. */
+  #fitting (text: KeptText, from: number): Packet | undefined {
+    if (this.#member.hasRoom === false) return undefined
+    const packet = this.#texts.frame(text, from)
+    return this.#member.hasRoomFor?.(packet.bytes.length) === false ? undefined : packet
   }
 
   /**
@@ -100,7 +116,7 @@ export class TextReader {
    * then, because it would wait for the rest for ever.
    */
   async #settle (turn: number, named: KnownText): Promise<void> {
-    const [type, key, length, , hasEnded] = named
+    const [type, key] = named
     const until = performance.now() + PATIENCE
     for (let looks = 0; ;) {
       const isRead = await this.#texts.look(type, key)
@@ -110,19 +126,28 @@ export class TextReader {
       await this.#pauses.wait(AGAIN)
       if (turn !== this.#turn || !this.#member.isOpen) return
     }
-    const name = nameOf(named)
-    this.#doubts!.delete(name)
-    ;(this.#settled ??= new Map()).set(name, this.#texts.changes)
+    this.#tell(turn, named)
+  }
+
+  /** Tells what has come of a text that was in doubt, as soon as the link has room for it. */
+  #tell (turn: number, named: KnownText): void {
+    if (turn !== this.#turn || !this.#member.isOpen) return
+    const [type, key, length, , hasEnded] = named
     const text = this.#texts.get(type, key)
+    let packet: Packet | undefined
     if (text !== undefined) {
       const { part } = text
       const from = length <= part.to && startsWith(part, named) ? length : 0
       const hasAll = from === part.to && (part.end === undefined || hasEnded === 1)
-      if (!hasAll || from !== length) this.#member.send(this.#texts.frame(text, from))
-    } else {
-      const packet = this.#texts.lost(type, key, length)
-      if (packet !== undefined) this.#member.send(packet)
-    }
+      if (!hasAll || from !== length) {
+        packet = this.#fitting(text, from)
+        if (packet === undefined) return this.#member.whenDrained(() => { this.#tell(turn, named) }, true)
+      }
+    } else packet = this.#texts.lost(type, key, length)
+    const name = nameOf(named)
+    this.#doubts!.delete(name)
+    ;(this.#settled ??= new Map()).set(name, this.#texts.changes)
+    if (packet !== undefined) this.#member.send(packet)
   }
 
   /** The length from which on the member is sent a text; nothing where it has all of it. */

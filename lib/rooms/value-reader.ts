@@ -51,26 +51,25 @@ export class ValueReader {
 
   /** @returns how much of what there is was brought; the rest is for when the link has drained */
   bring (): 'all' | 'some' | 'none' {
+    const { member } = this.#reader
     const known = this.#version
     const shown = this.#values.show({ version: known, late: this.#late })
     const { late } = this.#values
-    if (shown.length > 0 && this.#reader.member.hasRoom === false) return 'none'
+    let isWritable = member.hasRoom !== false
     for (const [index, value] of shown.entries()) {
-      const { version } = value.packet.event!
       const isLate = isWithin(value.packet, known)
-      if (!isLate && this.#isLater(value)) this.hasAll = true
-      const isSent = this.#send(value.packet)
-      if (isLate) this.#late = value.late
-      else this.#version = version ?? this.#version
-      // Without a version nothing would tell where to go on.
-      if (isSent || this.#version === undefined || index === shown.length - 1) continue
-      if (!isLate) {
-        const next = shown.slice(index + 1).find(({ packet }) => packet.event!.version === undefined)
-        this.#late = next === undefined ? late : next.late - 1
+      if (!isWritable || member.hasRoomFor?.(value.packet.bytes.length) === false) {
+        if (index === 0) return 'none'
+        if (!isWithin(shown[index - 1]!.packet, known)) this.#late = lateBefore(shown.slice(index)) ?? late
+        // It may have what is removed from now on.
+        this.#isReturn = true
+        return 'some'
       }
-      // It may have what is removed from now on.
-      this.#isReturn = true
-      return 'some'
+      if (!isLate && this.#isLater(value)) this.hasAll = true
+      isWritable = this.#send(value.packet)
+      if (isLate) this.#late = value.late
+      // Whoever has one without a version has what there was of those that have one.
+      else this.#version = value.packet.event!.version ?? this.#version ?? 0
     }
     this.#late = late
     this.hasAll = true
@@ -89,4 +88,10 @@ export class ValueReader {
     member.replayed?.(packet.bytes.length)
     return member.send(packet)
   }
+}
+
+/** Returns the number of late values before the first without a version, where there is such a one. */
+function lateBefore (values: readonly ShownValue[]): number | undefined {
+  const next = values.find(({ packet }) => packet.event!.version === undefined)
+  return next === undefined ? undefined : next.late - 1
 }

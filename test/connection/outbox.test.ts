@@ -274,6 +274,22 @@ t.test('of readers that wait for room those that have had nothing come first, el
   t.equal(made.outbox.hasRoom, true)
 })
 
+t.test('there is room for what fits beside what waits, and for one frame that is larger than all may be', async (t) => {
+  const made = make(100_000)
+  made.link.isFull = true
+  made.outbox.push(event(1))
+  await turn()
+  made.outbox.push(event(2, {}, 30_000))
+  t.same([50_000, 80_000, 200_000].map((bytes) => made.outbox.hasRoomFor(bytes)), [true, false, true])
+  made.outbox.push(event(3, {}, 200_000).replay)
+  t.equal(made.outbox.hasRoomFor(1), false)
+  made.outbox.push(event(4, {}, 60_000))
+  t.equal(made.cuts.count, 0, 'the large one is not counted against what comes behind it')
+  made.outbox.push(event(5, {}, 20_000))
+  t.equal(made.cuts.count, 1)
+  addsUp(t, made)
+})
+
 t.test('a reader of history waits for room and is called once', async (t) => {
   const made = make()
   made.link.isFull = true

@@ -36,6 +36,9 @@ class Node {
   readonly shown = new Map<string, string>()
   readonly frames: string[] = []
   isOpen = true
+  hasRoom = true
+  /** Those who wait for room. */
+  readonly held: Array<() => void> = []
   readonly texts: RoomTexts
   #reader: TextReader | undefined
 
@@ -73,11 +76,12 @@ class Node {
       id: 'c',
       userId: 'u',
       get isOpen () { return node.isOpen },
+      get hasRoom () { return node.hasRoom },
       send: (packet: Packet) => {
         this.#shows(packet)
         return true
       },
-      whenDrained: () => undefined
+      whenDrained: (callback) => { node.held.push(callback) }
     }, this.texts, known)
     this.#reader.live()
     return this.#reader
@@ -223,4 +227,24 @@ t.test('who asks for a text while it is read shares the answer, and who comes la
   node.kept = () => { throw new Error('the broker is away') }
   t.same(await Promise.all(['a', 'a'].map((key) => node.texts.look('answer', key))), [false, false])
   t.equal(node.looks, 4)
+})
+
+t.test('what comes of a text of which the node had less is told once the link has room for it', async (t) => {
+  const node = new Node()
+  node.hears(stretch('b', 'xyz', 0, 1))
+  node.kept = () => [stretch('a', 'abcdef', 0, 2)]
+  node.hasRoom = false
+  node.comes(named('a', 'abc'), { a: 'abc' })
+  t.same(node.frames, [])
+  node.hasRoom = true
+  for (const callback of node.held.splice(0)) callback()
+  node.hasRoom = false
+  await node.wait()
+  node.hears(stretch('a', 'gh', 6, 3))
+  t.same(node.frames, ['b0:xyz'])
+  node.hasRoom = true
+  for (const callback of node.held.splice(0)) callback()
+  t.same(node.frames, ['b0:xyz', 'a3:defgh'])
+  node.hears(stretch('a', 'i', 8, 4))
+  t.same(node.frames.slice(2), ['a8:i'])
 })

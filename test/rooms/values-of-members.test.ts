@@ -249,3 +249,28 @@ for (const large of [1, 1_000]) {
     t.pass()
   })
 }
+
+t.test('values without versions are brought as the link drains, and each in at most two answers of one that polls', async (t) => {
+  const room = makeRoom()
+  for (const key of ['a', 'b', 'c', 'd', 'e']) set(room, value(key, undefined))
+  const peer = new SlowPeer((what) => { throw new Error(what) })
+  const brought = (): string => peer.waiting.splice(0).map(({ event }) => event!.key).join('')
+  peer.enter(room, undefined)
+  t.same(brought(), 'abc')
+  set(room, value('a', undefined))
+  for (const callback of peer.held.splice(0)) callback()
+  t.same(brought(), 'dea')
+  const answers: string[] = []
+  for (let answer = 0; answer < 6; answer++) {
+    peer.membership.park()
+    peer.held.length = 0
+    peer.membership.unpark(since, {}, undefined, true)
+    room.start(peer.membership, [])
+    answers.push(brought())
+  }
+  t.same(answers, ['bcd', 'ea', 'ea', '', '', ''])
+  peer.membership.park()
+  peer.membership.unpark(since, { isResumed: false }, undefined, true)
+  room.start(peer.membership, [])
+  t.same(brought(), 'bcd', 'who has let its state go begins anew')
+})

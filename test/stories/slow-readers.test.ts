@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { ai } from '../helpers/growing-room.js'
+import { narrowWay } from '../helpers/narrow-way.js'
 import {
-  connect, eventually, start, statsOf, TRANSPORTS, type Running, type StartOptions, type TransportName
+  assertLedger, connect, eventually, start, statsOf, TRANSPORTS, type Running, type StartOptions, type TransportName
 } from '../helpers/net.js'
 
 interface Line { readonly level: number, readonly msg: string, readonly [field: string]: unknown }
@@ -79,5 +81,73 @@ for (const transport of TRANSPORTS) {
     t.match(end, { reason: 'slow_consumer', limit: 'limits.outbox', value: 100_000 })
     t.match(limits.at(-1), { limit: 'limits.outbox', value: 100_000, userId: 'ada', lag: Number })
     t.same(new Set(limits.map(({ limit }) => limit)), new Set(['limits.outbox']))
+  })
+}
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} who joins five rooms that each have a long text that grows is brought them all`, {
+    timeout: 60_000
+  }, async (t) => {
+    const server = await start(t, {
+      declare: (app) => { app.room(ai) },
+      limits: { rate: { messages: 10_000, burst: 10_000 } }
+    })
+    const names = Array.from({ length: 5 }, (_, n) => `ai/${n}`)
+    for (const name of names) {
+      const writer = server.app.rooms.stream(ai.at({ id: name.slice(3) }), 'answer', { id: 'a' })
+      for (let n = 0; n < 25; n++) await writer.write('x'.repeat(10_000))
+    }
+    const { port } = transport === 'polling' ? server : await narrowWay(t, server.port, 65_536, 1_000_000)
+    const peer = await connect({ ...server, port, url: `http://127.0.0.1:${port}` }, {
+      transport, token: server.token('ada'), rooms: names
+    })
+    let end = ''
+    void peer.ended.then(() => { end = 'ended' })
+    const lengths = (): number[] => names.map((name) => peer.queue.all
+      .filter(({ type, room }) => type === 'answer' && room === name)
+      .reduce((sum, { data }) => sum + (data as { text: string }).text.length, 0))
+    await eventually('all of them', () => end || lengths(), (is) => {
+      return typeof is === 'string' || is.every((length) => length >= 250_000)
+    }, 20_000)
+    t.same([end, lengths()], ['', names.map(() => 250_000)])
+    await peer.close()
+    await assertLedger(t, server.app)
+    t.same(server.loud, [])
+  })
+}
+
+for (const transport of ['sse', 'polling'] as const) {
+  t.test(`over ${transport} who has missed an event that fills an outbox behind a small one is brought both`, {
+    timeout: 60_000
+  }, async (t) => {
+    const server = await start(t, {
+      limits: { outbox: 1_300_000, event: 1_290_000, rate: { messages: 10_000, burst: 10_000 } }
+    })
+    const first = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1', 'chat/2'] })
+    await first.sync()
+    const { cursor } = first
+    first.cut()
+    const say = async (room: string, size: number): Promise<void> => {
+      await server.app.rooms.broadcast(room, 'said', { text: 'x'.repeat(size), by: 'bob' })
+    }
+    for (const room of ['chat/1', 'chat/2']) {
+      await say(room, 40_000)
+      await say(room, 1_280_000)
+      await say(room, 40_000)
+    }
+    const { port } = transport === 'polling' ? server : await narrowWay(t, server.port, 65_536, 4_000_000)
+    const peer = await connect({ ...server, port, url: `http://127.0.0.1:${port}` }, {
+      transport,
+      token: server.token('ada'),
+      rooms: ['chat/1', 'chat/2'],
+      query: { since: cursor }
+    })
+    let end = ''
+    void peer.ended.then(() => { end = 'ended' })
+    const heard = (): number => peer.queue.all.filter(({ type }) => type === 'said').length
+    await eventually('all of them', () => end || heard(), (is) => typeof is === 'string' || is === 6, 20_000)
+    t.same([end, heard()], ['', 6])
+    await peer.close()
+    t.same(server.loud, [])
   })
 }
