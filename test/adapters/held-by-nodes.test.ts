@@ -297,6 +297,32 @@ t.test(
 )
 
 t.test(
+  'redis: a room that cannot be swept keeps nobody in another one whose node has died, and is swept once it can be',
+  { skip: missing('redis-server') },
+  async (t) => {
+    const { b, past, server } = await two(t, brokers[0]!)
+    const client = new Redis(server.url)
+    t.teardown(() => { client.disconnect() })
+    const [, entries] = new Keys('realtime:').presence('hall/1') as [string, string]
+    await b.adapter.subscribe('hall/1', reliable)
+    await b.adapter.presence!.join('hall/1', { userId: 'bob', connection: 'c-bob' }, LEASE)
+    await b.adapter.presence!.join('hall/1', { userId: 'cho', connection: 'c-cho' }, LEASE)
+    await client.rename(entries, 'away')
+    await client.set(entries, 'no set')
+    await past.takenLongAgo('user:ann', 'chat/1')
+    await past.silent(1)
+    await until('the slot is free', () => isFree(b, 'c-other'))
+    await until('the leave is announced', async () => {
+      await t.rejects(async () => { await b.adapter.presence!.sweep(['chat/1']) })
+      return leaves(b).length > 0
+    })
+    t.same(leaves(b), ['ann'])
+    await client.rename('away', entries)
+    await until('it is swept', async () => await b.adapter.presence!.sweep([])!.then(() => true, () => false))
+  }
+)
+
+t.test(
   'redis: what a node held that died with its server ends with its lease, also where the clock of the next server is behind',
   { skip: missing('redis-server') },
   async (t) => {

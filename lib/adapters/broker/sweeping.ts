@@ -41,9 +41,6 @@ export class Burial {
   /** Whether what dead nodes held for this lease has been removed; `dead` is as `namesOf` writes it. */
   isDone (lease: number, dead: string): boolean { return this.#buried.get(lease) === dead }
 
-  /** Has all of it removed once more. */
-  forget (): void { this.#buried.clear() }
-
   /** @param leases milliseconds of each lease for which anything was held that lives as long as its node */
   async run (leases: Iterable<number>): Promise<void> {
     if (this.#isBurying) return

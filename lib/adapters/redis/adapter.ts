@@ -18,18 +18,22 @@ import { KnownStreams } from './known.js'
 import { RedisLink } from './link.js'
 import { RedisPresence } from './presence.js'
 import { ShardMarks } from './shard-marks.js'
+import { stepByShard } from './shards.js'
 import { RedisTexts } from './texts.js'
 import { Publishing } from './publishing.js'
 import { RedisValues } from './values.js'
 import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
 import { RedisRereading, type Reread } from './rereading.js'
+import { FAILED } from './scripts/script.js'
 import { FORGET, NODE_BEAT } from './scripts/stores.js'
 import { POSITIONS } from './scripts/stream.js'
+import { isAway } from './unreachable.js'
 import { Repeats } from '../broker/repeats.js'
 import { decodePayload, originOf } from '../broker/payload.js'
 import { newEpoch } from '../history/stream.js'
 import { keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
+import { Seldom } from '../../structures/seldom.js'
 import { inBatches } from '../../structures/slices.js'
 import { every } from '../../structures/timers.js'
 import { Unread } from '../broker/unread.js'
@@ -93,6 +97,12 @@ const DEFAULTS = {
 /** Rooms that are checked together. */
 const BATCH = 100
 
+/** What came of reading where rooms stand: the error of each one of which that failed. */
+interface Places {
+  readonly found: ReadonlyArray<readonly [room: string, position: Position]>
+  readonly failed: ReadonlyMap<string, unknown>
+}
+
 type More = Pick<Reread, 'newest' | 'reread'>
 type Room = Followed & More
 
@@ -113,6 +123,7 @@ class RedisAdapter implements Adapter {
   readonly #values: RedisValues
   readonly #rereading: RedisRereading
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
+  readonly #seldom = new Seldom()
   readonly #known: KnownStreams
   readonly #reader: StreamReader
   readonly #repeats: Repeats
@@ -339,45 +350,85 @@ class RedisAdapter implements Adapter {
   }
 
   async #position (room: string): Promise<Position> {
-    const [[, position] = []] = await this.#positions([room])
-    return position!
+    const { found, failed } = await this.#positions([room])
+    if (failed.has(room)) throw failed.get(room)
+    return found[0]![1]
   }
 
-  /**
-   * Reads where rooms stand whose stream is kept. Presence that is not complete is repaired.
-   *
-   * @throws Refusal `unavailable` also when the data of one of them is not of this version
-   */
-  async #positions (rooms: readonly string[]): Promise<Array<readonly [room: string, position: Position]>> {
+  /** Reads where rooms stand whose stream is kept. Presence that is not complete is repaired. */
+  async #positions (rooms: readonly string[]): Promise<Places> {
     const items = rooms.map((room) => ({
       room,
       keys: this.#keys.place(room),
       args: [this.#isKept(room) ? newEpoch() : '', this.#known.seen(room), this.presence.isHeld(room) ? '1' : '']
     }))
     const found: Array<readonly [string, Position]> = []
+    const failed = new Map<string, unknown>()
     const lost: string[] = []
     let isLost = false
-    for (const [some, reply] of await this.#link.many(
-      POSITIONS,
-      [this.#link.run, Math.ceil(this.#options.check)],
-      items
-    )) {
+    const args = [this.#link.run, Math.ceil(this.#options.check)]
+    for (const [some, result] of await this.#link.manySettled(POSITIONS, args, items)) {
+      if (result.status === 'rejected') {
+        for (const { room } of some) failed.set(room, result.reason)
+        continue
+      }
       for (const [index, { room, args }] of some.entries()) {
-        const [epoch = '', top, at, state, version] = (reply as string[]).slice(index * 5, index * 5 + 5)
+        const [epoch = '', top, at, state, version = ''] = (result.value as string[]).slice(index * 5, index * 5 + 5)
+        if (version.startsWith(FAILED)) {
+          failed.set(room, this.#link.declined(version.slice(FAILED.length)))
+          continue
+        }
         if (this.#values.isLost(room, Number(version))) lost.push(room)
         if (state !== '' && this.presence.isHeld(room)) this.presence.look(room, 0)
         isLost ||= state === 'm' && this.presence.isHeld(room)
         if (args[0] === '') continue
-        const position = checkedPosition(this.#unread, epoch, Number(top))
-        this.#known.learn(room, position, Number(at))
-        found.push([room, position])
+        try {
+          const position = checkedPosition(this.#unread, epoch, Number(top))
+          this.#known.learn(room, position, Number(at))
+          found.push([room, position])
+        } catch (error) {
+          failed.set(room, error)
+        }
       }
     }
     // Keys have been removed, so everything that this node holds is taken again.
     if (isLost) this.#nodes.holdAgain()
     // What fails is found by the next check.
-    inBatches(lost, BATCH, async (room) => { await this.#values.refresh(this.#rooms.get(room), true) }).catch(() => {})
-    return found
+    void inBatches(lost, BATCH, async (room) => {
+      await this.#values.refresh(this.#rooms.get(room), true).catch(() => {})
+    })
+    return { found, failed }
+  }
+
+  /**
+   * Reads where very many rooms stand, those of each shard by themselves: a room that cannot be read, and a shard that
+   * is away, keep none of the others from being read. What could not be read is logged.
+   *
+   * @param take takes the rooms that were read
+   * @returns whether all of them were
+   */
+  async #readPlaces<T extends { readonly room: string }> (
+    all: Iterable<T>,
+    take: (read: readonly T[], found: Places['found']) => void
+  ): Promise<boolean> {
+    const unread = new Map<string, unknown>()
+    const shardOf = ({ room }: T): string => this.#link.shardOf(this.#keys.meta(room))
+    await stepByShard(all, BATCH, shardOf, async (some) => {
+      const { found, failed } = await this.#positions(some.map(({ room }) => room))
+      take(some.filter(({ room }) => !failed.has(room)), found)
+      for (const [room, error] of failed) unread.set(room, error)
+      return failed.size < some.length || ![...failed.values()].every(isAway)
+    })
+    const [first] = unread
+    if (first === undefined) return true
+    const held = this.#seldom.due('places')
+    if (held !== undefined) {
+      this.#host!.log.warn(
+        { err: first[1], room: first[0], rooms: unread.size },
+        'rooms could not be read from Redis and may lack events until they can be; they are read again and again'
+      )
+    }
+    return false
   }
 
   #isKept (room: string): boolean { return this.#rooms.get(room)?.settings.history !== false }
@@ -481,13 +532,11 @@ class RedisAdapter implements Adapter {
     this.#isUnreported = false
     if (run !== '' && run === this.#reportedTo) return
     void this.#known.others()
-      .then(async (rooms) => {
-        for (let index = 0; index < rooms.length; index += BATCH) {
-          await this.#positions(rooms.slice(index, index + BATCH))
-        }
-        this.#reportedTo = run
+      .then((rooms) => this.#readPlaces(rooms.map((room) => ({ room })), () => {}))
+      .then((isTold) => {
+        if (isTold) this.#reportedTo = run
+        else this.#isUnreported = true
       })
-      .catch(() => { this.#isUnreported = true })
   }
 
   /**
@@ -506,13 +555,10 @@ class RedisAdapter implements Adapter {
   }
 
   async #compare (due: readonly Room[], done: (followed: Room) => void): Promise<void> {
-    for (let index = 0; index < due.length; index += BATCH) {
-      const some = due.slice(index, index + BATCH)
-      for (const [room, position] of await this.#positions(some.map(({ room }) => room))) {
-        this.#rooms.get(room)?.tail?.check(position)
-      }
-      for (const followed of some) done(followed)
-    }
+    await this.#readPlaces(due, (read, found) => {
+      for (const [room, position] of found) this.#rooms.get(room)?.tail?.check(position)
+      for (const followed of read) done(followed)
+    })
   }
 }
 

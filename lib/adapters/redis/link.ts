@@ -86,7 +86,7 @@ export class RedisLink {
     this.#options = options
     this.#isCluster = options.client?.isCluster ?? options.cluster !== undefined
     this.#clocks = new ServerClocks({
-      shardOf: (key) => this.#shardOf(key),
+      shardOf: (key) => this.shardOf(key),
       ask: async (key) => {
         try {
           return await this.#bounded(this.#commands!.eval(TIME, 1, key))
@@ -97,7 +97,7 @@ export class RedisLink {
     })
     this.#shardChannels = new ShardChannels({
       channels: this.#channels,
-      shardOf: (channel) => this.#shardOf(channel),
+      shardOf: (channel) => this.shardOf(channel),
       // Both in one go, so that the client does not count it twice.
       subscribe: async (channel) => await Promise.all([
         this.#bounded(this.#subscriber!.sunsubscribe(channel)),
@@ -126,7 +126,8 @@ export class RedisLink {
   /** Which shard of a cluster serves each slot; nothing of a single server. */
   get slots (): Client['slots'] { return this.#isCluster ? this.#commands?.slots : undefined }
 
-  #shardOf (key: string): string {
+  /** Name of the shard that keeps a key, as far as it is known; '' of a single server. */
+  shardOf (key: string): string {
     return this.#isCluster ? shardOf(key, this.#commands?.slots, this.#commands?.options?.natMap) : ''
   }
 
@@ -488,14 +489,48 @@ export class RedisLink {
     args: ReadonlyArray<string | number>,
     items: readonly T[]
   ): Promise<Array<readonly [readonly T[], unknown]>> {
+    return await Promise.all(
+      this.#steps(script, args, items).map(async ([some, reply]) => [some, await reply] as const)
+    )
+  }
+
+  /**
+   * Does the same whatever comes of single steps.
+   *
+   * @returns the replies, or why there is none, each with the items that it is about
+   */
+  async manySettled<T extends Item> (
+    script: Script,
+    args: ReadonlyArray<string | number>,
+    items: readonly T[]
+  ): Promise<Array<readonly [readonly T[], PromiseSettledResult<unknown>]>> {
+    const steps = this.#steps(script, args, items)
+    const results = await Promise.allSettled(steps.map(([, reply]) => reply))
+    return results.map((result, index) => [steps[index]![0], result] as const)
+  }
+
+  #steps<T extends Item> (
+    script: Script,
+    args: ReadonlyArray<string | number>,
+    items: readonly T[]
+  ): Array<readonly [readonly T[], Promise<unknown>]> {
     const size = this.#isCluster ? 1 : MANY
-    const steps: Array<Promise<readonly [readonly T[], unknown]>> = []
+    const steps: Array<readonly [readonly T[], Promise<unknown>]> = []
     for (let index = 0; index < items.length; index += size) {
       const some = items.slice(index, index + size)
       const all = [...args, ...some.flatMap((item) => item.args)]
-      steps.push(this.script(script, some.flatMap(({ keys }) => keys), all).then((reply) => [some, reply] as const))
+      steps.push([some, this.script(script, some.flatMap(({ keys }) => keys), all)])
     }
-    return await Promise.all(steps)
+    return steps
+  }
+
+  /**
+   * What comes of one item of a script that goes on with the others.
+   *
+   * @param message the error of the server
+   */
+  declined (message: string): Unreachable {
+    return this.#refused(Object.assign(new Error(message), { name: 'ReplyError' }))
   }
 
   /**
@@ -508,7 +543,7 @@ export class RedisLink {
    * @throws Unreachable
    */
   async insist<T> (asking: Asking, key: string, ask: () => Promise<T>): Promise<T> {
-    const shard = this.#shardOf(key)
+    const shard = this.shardOf(key)
     let standing = this.#standings.get(shard)
     if (standing === undefined) this.#standings.set(shard, standing = new Standing())
     return await standing.insist(asking, {

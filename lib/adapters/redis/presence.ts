@@ -11,7 +11,9 @@ import type { RedisLink } from './link.js'
 import {
   PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SUCCEED, PRESENCE_SWEEP, PRESENCE_UPDATE
 } from './scripts/presence.js'
-import { Unreachable } from './unreachable.js'
+import { FAILED } from './scripts/script.js'
+import { stepByShard } from './shards.js'
+import { isAway, Unreachable } from './unreachable.js'
 import { Stamps } from '../broker/stamps.js'
 import { Burial, Round } from '../broker/sweeping.js'
 
@@ -61,6 +63,8 @@ export class RedisPresence implements PresenceStore {
   /** Whether there are entries that do not say which node holds them. */
   #isUnmarked = false
   readonly #burial: Burial
+  /** Rooms here from which it could not be removed what dead nodes held. */
+  readonly #unburied = new Set<string>()
   readonly #round = new Round(() => this.#rooms.keys())
   /** Time by `performance.now()` until which entries may have expired only because they could not be renewed. */
   #heldUntil = 0
@@ -76,7 +80,7 @@ export class RedisPresence implements PresenceStore {
     this.#link = link
     this.#unread = unread
     this.#keys = keys
-    this.#burial = new Burial(nodes, (dead) => this.#sweepAll(dead))
+    this.#burial = new Burial(nodes, (dead) => this.#buryAll(dead))
   }
 
   down (): void { this.#downAt ??= performance.now() }
@@ -214,8 +218,8 @@ export class RedisPresence implements PresenceStore {
   /** Removes what dead nodes held from one room. Never rejects. */
   async #bury (room: string): Promise<void> {
     const dead = this.#dead(this.#shortest)
-    // Where that fails, the next sweep does it with that of all rooms.
-    if (dead !== '') await this.#sweep([room], dead).catch(() => { this.#burial.forget() })
+    // Where that fails, the next sweep does it.
+    if (dead !== '' && (await this.#sweep([room], dead)).size > 0) this.#unburied.add(room)
   }
 
   async leave (room: string, entry: PresenceEntry, grace: number): Promise<void> {
@@ -303,7 +307,9 @@ export class RedisPresence implements PresenceStore {
 
   /**
    * Sweeps the rooms in which something has expired, and some of the others; after a node has died it sweeps all rooms
-   * here once, a few at a time.
+   * here once, a few at a time. A room of which that fails is swept again soon, and keeps none of the others from it.
+   *
+   * @throws what came of one of them, when all others have been swept
    */
   async sweep (): Promise<void> {
     const now = performance.now()
@@ -315,13 +321,11 @@ export class RedisPresence implements PresenceStore {
       if (due.length >= MAX_SWEPT) break
     }
     for (const room of due) this.#swept(room, now)
-    try {
-      await this.#sweep([...new Set(due)], '')
-    } catch (error) {
-      for (const room of due) this.look(room, 0)
-      throw error
-    }
+    const failed = await this.#sweepAll(due, '')
+    for (const room of failed.keys()) this.look(room, 0)
+    await this.#buryLeft()
     await this.#burial.run(this.#leases)
+    if (failed.size > 0) throw failed.values().next().value
   }
 
   /** Notes that a room is swept: what expires there later still has to be. */
@@ -333,27 +337,65 @@ export class RedisPresence implements PresenceStore {
     else this.#due.delete(room)
   }
 
-  async #sweepAll (dead: string): Promise<void> {
-    let batch: string[] = []
-    for (const room of this.rooms) {
-      if (batch.push(room) < BATCH) continue
-      await this.#sweep(batch, dead)
-      batch = []
-    }
-    await this.#sweep(batch, dead)
+  /** Never rejects. */
+  async #buryAll (dead: string): Promise<void> {
+    for (const room of (await this.#sweepAll(this.rooms, dead)).keys()) this.#unburied.add(room)
   }
 
-  async #sweep (rooms: readonly string[], dead: string): Promise<void> {
+  /** Removes what dead nodes held from rooms of which that failed. Never rejects. */
+  async #buryLeft (): Promise<void> {
+    if (this.#unburied.size === 0) return
+    const dead = this.#dead(this.#shortest)
+    const left = [...this.#unburied].filter((room) => this.#rooms.has(room) && dead !== '')
+    this.#unburied.clear()
+    for (const room of (await this.#sweepAll(left, dead)).keys()) this.#unburied.add(room)
+  }
+
+  /**
+   * Sweeps very many rooms, those of each shard by themselves; never rejects.
+   *
+   * @returns the rooms of which that failed, and why
+   */
+  async #sweepAll (rooms: Iterable<string>, dead: string): Promise<Map<string, unknown>> {
+    const left = new Set(rooms)
+    const all = new Map<string, unknown>()
+    let away: unknown
+    const shardOf = (room: string): string => this.#link.shardOf(this.#keys.presence(room)[0]!)
+    await stepByShard([...left], BATCH, shardOf, async (some) => {
+      const failed = await this.#sweep(some, dead)
+      for (const room of some) if (!failed.has(room)) left.delete(room)
+      for (const [room, error] of failed) all.set(room, error)
+      const isThere = failed.size < some.length || ![...failed.values()].every(isAway)
+      if (!isThere) away = failed.values().next().value
+      return isThere
+    })
+    // Those of a shard that is away were not asked for.
+    for (const room of left) if (!all.has(room)) all.set(room, away)
+    return all
+  }
+
+  /** @returns the rooms of which that failed, and why */
+  async #sweep (rooms: readonly string[], dead: string): Promise<Map<string, unknown>> {
+    const failed = new Map<string, unknown>()
     const isHeld = performance.now() < this.#heldUntil
     const args = [this.#link.run, dead, this.#nodes.asOf, isHeld ? '1' : '']
-    let items = rooms.map((room) => ({ keys: this.#keys.presence(room), args: ['0'] }))
+    let items = rooms.map((room) => ({ room, keys: this.#keys.presence(room), args: ['0'] }))
     while (items.length > 0) {
-      const replies = await this.#link.many(PRESENCE_SWEEP, args, items)
-      items = replies.flatMap(([some, cursors]) => some.map(({ keys }, index) => ({
-        keys,
-        args: [(cursors as string[])[index]!]
-      }))).filter(({ args }) => args[0] !== '0')
+      const next: typeof items = []
+      for (const [some, result] of await this.#link.manySettled(PRESENCE_SWEEP, args, items)) {
+        for (const [index, { room, keys }] of some.entries()) {
+          if (result.status === 'rejected') {
+            failed.set(room, result.reason)
+            continue
+          }
+          const cursor = (result.value as string[])[index]!
+          if (cursor.startsWith(FAILED)) failed.set(room, this.#link.declined(cursor.slice(FAILED.length)))
+          else if (cursor !== '0') next.push({ room, keys, args: [cursor] })
+        }
+      }
+      items = next
     }
+    return failed
   }
 
   get #shortest (): number { return Math.min(...this.#leases) }
@@ -364,11 +406,11 @@ export class RedisPresence implements PresenceStore {
     const lease = this.#shortest
     const dead = this.#dead(lease)
     // In rooms without members here no other node may have seen that the entries are dead.
-    if (dead !== '' && !(this.#rooms.has(room) && this.#burial.isDone(lease, dead))) {
-      await this.#sweep([room], dead).catch((error: unknown) => {
-        // Those are listed that are shown, by a server that refuses to write.
-        if (!(error instanceof Unreachable && error.isDeclined)) throw error
-      })
+    const isBuried = this.#rooms.has(room) && this.#burial.isDone(lease, dead) && !this.#unburied.has(room)
+    if (dead !== '' && !isBuried) {
+      const error = (await this.#sweep([room], dead)).get(room)
+      // Those are listed that are shown, by a server that refuses to write.
+      if (error !== undefined && !(error instanceof Unreachable && error.isDeclined)) throw error
     }
     const isHeld = performance.now() < this.#heldUntil
     return await this.#link.script(PRESENCE_LOOK, this.#keys.presence(room), [this.#link.run, limit, isHeld ? '1' : ''])

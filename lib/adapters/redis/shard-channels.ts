@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises'
 import { after } from '../../structures/timers.js'
+import { byShard } from './shards.js'
 
 export interface ShardChannelsOptions {
   /** Channels that are meant to be subscribed. */
@@ -14,8 +14,6 @@ export interface ShardChannelsOptions {
 
 /** Channels of one shard that are asked for at a time. */
 const BATCH = 500
-/** Channels that are sorted by shard in one turn of the event loop. */
-const SORTED = 1_000
 /**
  * Milliseconds until the subscriptions of a cluster are checked again: its connections restore them on their own, do
  * not say when, and do not report what a shard refuses that is not ready yet.
@@ -65,25 +63,12 @@ export class ShardChannels {
     const left = new Set(this.#unsettled ?? channels.keys())
     const before = left.size
     this.#unsettled = left
-    await Promise.all((await this.#byShard(left)).map((some) => this.#restore(some, left)))
+    await Promise.all((await byShard(left, this.#options.shardOf)).map((some) => this.#restore(some, left)))
     this.#isSettling = false
     if (this.#isClosed) return
     if (left.size < before || before === 0) onSettled()
     // The connections have not changed meanwhile, so only these are left.
     if (left.size > 0 && this.#unsettled === left) this.#later()
-  }
-
-  async #byShard (channels: Iterable<string>): Promise<string[][]> {
-    const sorted = new Map<string, string[]>()
-    let count = 0
-    for (const channel of channels) {
-      const shard = this.#options.shardOf(channel)
-      const some = sorted.get(shard)
-      if (some === undefined) sorted.set(shard, [channel])
-      else some.push(channel)
-      if (++count % SORTED === 0) await setImmediate()
-    }
-    return [...sorted.values()]
   }
 
   /** Stops where the shard does not answer; never rejects. */

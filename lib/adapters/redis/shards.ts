@@ -1,7 +1,11 @@
+import { setImmediate } from 'node:timers/promises'
 import type { NatMap, Shard } from './clients.js'
 
 /** Tags that are tried for each shard until one of its slots is found; shards have some hundred slots at least. */
 const TRIES = 1_000
+
+/** Keys that are sorted by shard in one turn of the event loop. */
+const SORTED = 1_000
 
 /** @property tag hash tag of the channel */
 export interface Probe { readonly shard: string, readonly tag: string, readonly channel: string }
@@ -23,6 +27,37 @@ export function shardOf (
   const name = slots?.[slotOf(key)]?.[0] ?? ''
   const reached = typeof natMap === 'function' ? natMap(name) : natMap?.[name]
   return reached == null ? name : `${reached.host}:${reached.port}`
+}
+
+/** Groups very many items by the shard that keeps them. */
+export async function byShard<T> (items: Iterable<T>, shardOf: (item: T) => string): Promise<T[][]> {
+  const sorted = new Map<string, T[]>()
+  let count = 0
+  for (const item of items) {
+    const shard = shardOf(item)
+    const some = sorted.get(shard)
+    if (some === undefined) sorted.set(shard, [item])
+    else some.push(item)
+    if (++count % SORTED === 0) await setImmediate()
+  }
+  return [...sorted.values()]
+}
+
+/**
+ * Runs a step for very many items, `size` of them at a time and those of each shard by themselves, so that a shard
+ * which is away keeps none of the others waiting.
+ *
+ * @param step resolves with false where the shard does not answer: then its other items are not tried
+ */
+export async function stepByShard<T> (
+  items: Iterable<T>,
+  size: number,
+  shardOf: (item: T) => string,
+  step: (some: readonly T[]) => Promise<boolean>
+): Promise<void> {
+  await Promise.all((await byShard(items, shardOf)).map(async (all) => {
+    for (let index = 0; index < all.length; index += size) if (!await step(all.slice(index, index + size))) return
+  }))
 }
 
 /** Names of the shards that serve any slot. */

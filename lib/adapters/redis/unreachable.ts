@@ -53,3 +53,8 @@ export function unreachableFor (error: unknown, wasSent: boolean): Unreachable {
     isDeclined
   })
 }
+
+/** Whether an error says that the server did not answer: it would not answer the next question either. */
+export function isAway (error: unknown): boolean {
+  return error instanceof Unreachable && (error.isBroken || error.isLate)
+}

@@ -5,7 +5,7 @@ import { Keys } from '../../../lib/adapters/redis/keys.js'
 import { slotOf } from '../../../lib/adapters/redis/shards.js'
 import { missing, REDIS_USER, redisUser, startCluster, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
-import { node, reliable, said } from '../../../lib/adapters/contract/host.js'
+import { node, reliable, said, type Node } from '../../../lib/adapters/contract/host.js'
 
 const reason = missing('redis-server')
 if (reason !== false) t.plan(0, reason)
@@ -129,5 +129,46 @@ else {
     t.equal(adapter.stats!().isUp, true)
     const kept = await Promise.all(marks.map((key) => client.exists(key)))
     t.equal(kept.filter((count) => count === 1).length, 3, 'one for each shard')
+  })
+
+  t.test('redis cluster: a shard that is away keeps no room of the others from being compared and swept', async (t) => {
+    const all = await startCluster(t, '--cluster-require-full-coverage', 'no')
+    const cluster = all.map(({ port }) => ({ host: '127.0.0.1', port }))
+    const client = new Cluster(cluster)
+    t.teardown(() => { client.disconnect() })
+    const keys = new Keys('apart:')
+    const make = async (id: string): Promise<Node> => {
+      return await node(t, redis({ cluster, prefix: 'apart:', check: 1_000, timeout: 1_000 }), id)
+    }
+    const a = await make('a')
+    await client.ping()
+    const owner = (key: string): number => Number(client.slots[slotOf(key)]![0]!.split(':')[1])
+    const away = all.find(({ port }) => port !== owner(keys.nodes))!
+    const rooms = Array.from({ length: 300 }, (_, index) => `chat/${index}`)
+    const there = rooms.filter((room) => owner(keys.meta(room)) !== away.port).at(-1)!
+    const ann = { userId: 'ann', connection: 'c-ann' }
+    await a.adapter.subscribe(there, reliable)
+    await a.adapter.presence!.join(there, ann, 60_000)
+    await a.adapter.close()
+    for (const key of [keys.nodes, keys.presence(there)[1]!]) {
+      for (const member of await client.zrange(key, '0', '-1')) await client.zincrby(key, -120_000, member)
+    }
+    const b = await make('b')
+    for (const room of rooms) {
+      await b.adapter.subscribe(room, reliable)
+      await b.adapter.presence!.join(room, { userId: 'bob', connection: 'c-bob' }, 60_000)
+    }
+    const told = (): string[] => b.host.changes.get(there)!.flatMap(({ left }) => left.map(({ userId }) => userId))
+    await until('ann has left', () => told().includes('ann'))
+    await away.pause()
+    t.teardown(() => { away.resume() })
+    await b.adapter.presence!.sweep([])!.then(() => { t.fail('all was swept') }, () => {})
+    await client.hset(keys.meta(there), 'offset', 1)
+    await b.adapter.presence!.leave(there, { userId: 'bob', connection: 'c-bob' }, 1)
+    await until('what was missed is told', () => b.host.gaps.some(({ room }) => room === there))
+    await until('what ended is swept', async () => {
+      await b.adapter.presence!.sweep([])!.catch(() => {})
+      return told().includes('bob')
+    })
   })
 }

@@ -342,6 +342,26 @@ else {
     })
   }
 
+  t.test('redis: a room that cannot be read keeps no other room from being compared, and is said once', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const a = await join(t, server.url, 'a', { check: 200 })
+    const meta = (room: string): string => `realtime:{${room}}:meta`
+    for (const room of ['chat/1', 'chat/2']) {
+      await a.adapter.subscribe(room, reliable)
+      await a.adapter.publish(room, said('heard'), reliable)
+    }
+    const kept = await client.hgetall(meta('chat/1'))
+    await client.multi().del(meta('chat/1')).set(meta('chat/1'), 'no hash').exec()
+    // An event that no subscription brought, and that is gone.
+    await client.hset(meta('chat/2'), 'offset', 2)
+    await until('what was missed is told', () => a.host.gaps.length === 1)
+    t.equal(a.host.gaps[0]?.room, 'chat/2')
+    t.equal(a.host.notes.filter((note) => note.includes('rooms could not be read')).length, 1)
+    await client.multi().del(meta('chat/1')).hset(meta('chat/1'), { ...kept, offset: 2 }).exec()
+    await until('it is compared again', () => a.host.gaps.length === 2)
+  })
+
   t.test('redis: a server that refuses to write gives a page of the history, without what is past its time', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)

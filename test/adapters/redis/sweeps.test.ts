@@ -18,9 +18,10 @@ function make (test: Test): {
     isUp: true,
     run: '',
     script: async () => { await new Promise<void>((resolve) => { waiting.push(resolve) }) },
-    many: async (_script: unknown, _args: unknown, items: ReadonlyArray<{ keys: readonly string[] }>) => {
+    shardOf: () => '',
+    manySettled: async (_script: unknown, _args: unknown, items: ReadonlyArray<{ keys: readonly string[] }>) => {
       swept.push(...items.map(({ keys }) => keys[0]!))
-      return [[items, items.map(() => '0')]]
+      return [[items, { status: 'fulfilled', value: items.map(() => '0') }]]
     }
   } as unknown as RedisLink
   const nodes = new Nodes({ node: 'a', beat: async () => ({ now: 0, before: 0, others: [] }), hold: async () => undefined })

@@ -1,5 +1,5 @@
 import { HELD } from '../../broker/nodes.js'
-import { change, CLOCK, DEAD, script } from './script.js'
+import { change, CLOCK, DEAD, FAILURE, script } from './script.js'
 import { DAY } from '../../../retention/bounds.js'
 
 /** Changes of a room's presence that are kept for nodes that could not receive them, and for how many milliseconds. */
@@ -219,20 +219,24 @@ return 1
 `)
 
 /**
- * Removes what has expired and what dead nodes held, from many rooms.
+ * Removes what has expired and what dead nodes held, from many rooms, whatever comes of one of them.
  *
  * KEYS  of each room as PRESENCE_JOIN
  * ARGV  1 run, 2 dead nodes, 3 as of when, 4 '1' to leave what has expired alone, then per room: 5 where to continue,
  *       '0' to begin
- * Reply per room where to continue, '0' for nowhere
+ * Reply per room where to continue, '0' for nowhere; or its error
  */
-export const PRESENCE_SWEEP = script(7, PRESENCE + `
+export const PRESENCE_SWEEP = script(7, PRESENCE + FAILURE + `
 local dead, reply = parse(ARGV[2], ARGV[3]), {}
-for i = 1, #KEYS / 7 do
-  use((i - 1) * 7 + 1)
+local function step (cursor)
   repair(${LEASE})
   if ARGV[4] ~= '1' then sweep() end
-  reply[i] = dead and bury(dead, ARGV[4 + i]) or '0'
+  return dead and bury(dead, cursor) or '0'
+end
+for i = 1, #KEYS / 7 do
+  use((i - 1) * 7 + 1)
+  local isSwept, cursor = pcall(step, ARGV[4 + i])
+  reply[i] = isSwept and cursor or failure(cursor)
 end
 return reply
 `)

@@ -50,6 +50,14 @@ const DEADLINE = LATE + `
 if isLate() then return redis.error_reply(EXPIRED) end
 `
 
+/** In front of the error of one item in the reply of a script that goes on with the others. */
+export const FAILED = '!'
+
+/** failure(error) is the reply for an item whose step has raised that. */
+export const FAILURE = `
+local function failure (error) return '${FAILED}' .. (type(error) == 'table' and error.err or tostring(error)) end
+`
+
 /** Server time, in microseconds where order matters. */
 export const CLOCK = `
 local function micros () local t = redis.call('TIME') return t[1] * 1000000 + t[2] end

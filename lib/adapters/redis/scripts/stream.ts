@@ -1,4 +1,4 @@
-import { change, CLOCK, LATE, PROLONG, script } from './script.js'
+import { change, CLOCK, FAILURE, LATE, PROLONG, script } from './script.js'
 import { DAY, MAX_LATEST } from '../../../retention/bounds.js'
 
 /** Milliseconds that the metadata of a room that never had an event is kept. */
@@ -155,18 +155,17 @@ return { epoch, offset, text(at) }
 /**
  * Reads where rooms stand, and keeps their metadata alive: for a day, or for minutes where a room never had an event,
  * because a client that keeps entering new rooms would leave as many keys. A server that refuses to write tells where
- * they stand all the same. Of rooms in which this node holds presence it also tells whether that is complete.
+ * they stand all the same. Of rooms in which this node holds presence it also tells whether that is complete. A room
+ * that cannot be read keeps none of the others from being read.
  *
  * KEYS  of each room 1 meta, 2 stream, 3 presence meta, 4 entries, 5 counts, 6 users
  * ARGV  1 run, 2 milliseconds until the position is read again while the room has members, then per room:
  *       3 candidate epoch, '' where nothing is kept of it, 4 what the caller has seen, 5 '1' where it holds presence
  * Reply per room {epoch, offset, at, presence: '' complete, 's' something has expired, 'm' keys are missing,
- *       the newest version of its `latest` values or ''}
+ *       the newest version of its `latest` values or ''}; the last is the error of one that cannot be read
  */
-export const POSITIONS = script(6, CLOCK + OPEN + `
-local reply = {}
-for i = 1, #KEYS / 6 do
-  local key, arg = (i - 1) * 6, 2 + (i - 1) * 3
+export const POSITIONS = script(6, CLOCK + OPEN + FAILURE + `
+local function place (key, arg)
   local epoch, offset, _, at, state = '', 0, '', 0, ''
   if ARGV[arg + 1] ~= '' then
     epoch, offset, _, at = open(KEYS[key + 1], KEYS[key + 2], ARGV[1], ARGV[arg + 1], ARGV[arg + 2])
@@ -177,11 +176,13 @@ for i = 1, #KEYS / 6 do
     if redis.call('EXISTS', KEYS[key + 4], KEYS[key + 5], KEYS[key + 6]) < 3 then state = 'm'
     elseif redis.call('HEXISTS', KEYS[key + 3], 'repair') == 1 or redis.call('ZCOUNT', KEYS[key + 4], '-inf', text(millis())) > 0 then state = 's' end
   end
-  reply[#reply + 1] = epoch
-  reply[#reply + 1] = text(offset)
-  reply[#reply + 1] = text(at)
-  reply[#reply + 1] = state
-  reply[#reply + 1] = redis.call('HGET', KEYS[key + 1], 'version') or ''
+  return { epoch, text(offset), text(at), state, redis.call('HGET', KEYS[key + 1], 'version') or '' }
+end
+local reply = {}
+for i = 1, #KEYS / 6 do
+  local isRead, fields = pcall(place, (i - 1) * 6, 2 + (i - 1) * 3)
+  if not isRead then fields = { '', '0', '0', '', failure(fields) } end
+  for _, field in ipairs(fields) do reply[#reply + 1] = field end
 end
 return reply
 `)
