@@ -152,7 +152,7 @@ export class Denials {
     const { store } = this.#options
     if (store === undefined) {
       throw new REALTIME_ERR_ADAPTER(
-        'this adapter keeps no denials: revoke cannot keep anybody out; use the memory or redis adapter'
+        'this adapter keeps no denials: revoke cannot keep anybody out; use redis(), or nats() with JetStream'
       )
     }
     // A denial that is over already need not be kept.

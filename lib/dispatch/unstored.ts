@@ -21,6 +21,8 @@ export interface Unstored extends OwnClaim {
   readonly outcome: string | undefined
   /** Whether the adapter may have been told, and may act on it late. */
   isTried: boolean
+  /** The round in which the adapter was told of it last. */
+  round: number
   readonly until: number
 }
 
@@ -55,6 +57,8 @@ export class UnstoredOutcomes {
   readonly #outcomes: Remembered<Unstored>
   #timer: NodeJS.Timeout | undefined
   #isTelling = false
+  /** Each attempt goes on behind those that failed before it, and begins anew once all have had their turn. */
+  #round = 1
   /** Messages of which the adapter is being told, and when that is over. */
   readonly #telling = new Map<string, Promise<unknown>>()
   readonly #losses = new Losses(
@@ -86,7 +90,7 @@ export class UnstoredOutcomes {
     this.#outcomes.set(
       owner,
       key,
-      { key, hash, owner, holder, outcome, isTried, until },
+      { key, hash, owner, holder, outcome, isTried, round: 0, until },
       hash.length + (outcome?.length ?? 0),
       until,
       now
@@ -104,6 +108,8 @@ export class UnstoredOutcomes {
       const now = performance.now()
       let failed = 0
       for (const entry of this.#outcomes.values(now)) {
+        if (entry.round === this.#round) continue
+        entry.round = this.#round
         try {
           await this.#tellOf(entry)
           failed = 0
@@ -112,6 +118,7 @@ export class UnstoredOutcomes {
           if (++failed === AWAY) break
         }
       }
+      if (failed < AWAY) this.#round++
       this.#outcomes.sweep(performance.now(), Number.POSITIVE_INFINITY)
       if (this.#outcomes.size === 0) this.stop()
     } finally {

@@ -313,7 +313,9 @@ export class Hub {
     const { settings, terms: { latest } } = declaration
     if (latest === undefined) return []
     if (this.#adapter.latest === undefined) {
-      throw new REALTIME_ERR_ADAPTER(`the ${this.#adapter.name} adapter keeps no values`)
+      throw new REALTIME_ERR_ADAPTER(
+        `the ${this.#adapter.name} adapter keeps no values that could be read; use redis(), or nats() with JetStream`
+      )
     }
     const kept = await this.#adapter.latest(name, settings)
     const shown = settings.owned === true ? await this.#owned.present(name, declaration, kept) : kept

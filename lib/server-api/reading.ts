@@ -80,8 +80,9 @@ export class ApiReading {
     const { hub } = this.#options
     const { top, resumed, events, isPart } = await hub.history(name, since, limitOf(query.limit), DEFAULTS.answer)
     const last = events.at(-1)?.position
+    const position = isPart === true && last !== undefined ? last : top
     return {
-      position: isPart === true && last !== undefined ? last : top,
+      ...(position.epoch === '' ? {} : { position }),
       ...(since === undefined ? {} : { resumed }),
       ...(isPart === true ? { more: true } : {}),
       events: events.map(({ payload, position }) => {

@@ -274,3 +274,21 @@ t.test('values without versions are brought as the link drains, and each in at m
   room.start(peer.membership, [])
   t.same(brought(), 'bcd', 'who has let its state go begins anew')
 })
+
+t.test('who is still brought the values is counted for one that is set, and is asked like all others for an answer', async (t) => {
+  const room = makeRoom()
+  for (let n = 1; n <= 4; n++) set(room, value(`k${n}`, n * 10))
+  const peer = new SlowPeer((what) => { throw new Error(what) })
+  peer.enter(room, undefined)
+  t.equal(await room.event(value('k1', 50)), 1)
+  t.equal(await room.event(value('k1', 60, true)), 1)
+  const asked: string[] = []
+  const question = encodeEvent({ type: 'moved', room: 'map', delivery: 'volatile', timestamp: 1, ack: 'a.1' }, '{}')
+  const audience = { add: ({ id }: { id: string }) => { asked.push(id) }, end: () => undefined }
+  t.equal(await room.event(question, audience), 1)
+  t.same(asked, ['c'])
+  t.equal(peer.waiting.at(-1)!.event!.ack, 'a.1', 'it does not wait for the values')
+  peer.waiting.length = 0
+  for (const callback of peer.held.splice(0)) callback()
+  t.same(peer.waiting.map(({ event }) => event!.key), ['k4', 'k1'], 'the newest of each')
+})

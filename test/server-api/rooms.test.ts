@@ -24,6 +24,15 @@ t.test('a room with presence is told without members where the adapter keeps no 
   t.strictSame(Object.keys(answer.body), ['position'])
 })
 
+t.test('of a room without history there is no position, and values that are not kept are refused with what to do', async (t) => {
+  const api = await startApi(t, {}, { adapter: lacking('latest') })
+  t.same((await api.get('rooms/bare/1/history')).body, { events: [] })
+  t.same((await api.get('rooms/lobby/state')).body, {}, 'it declares none')
+  const { status, body } = await api.get('rooms/orders/1/state')
+  t.match([status, body], [400, { code: 'invalid_message', message: /^the .+ adapter keeps no values.*; use / }])
+  t.same(api.loud, [])
+})
+
 t.test('the history of a room is read page by page', async (t) => {
   const api = await startApi(t)
   for (const n of [1, 2, 3]) await api.app.rooms.broadcast('orders/1', 'created', { n })
