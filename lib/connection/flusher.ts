@@ -1,3 +1,4 @@
+import type { Packet } from '../protocol/packet.js'
 import { after } from '../structures/timers.js'
 import { Batch } from './batch.js'
 
@@ -32,13 +33,13 @@ function lookAhead (due: readonly Flushable[], from: number): number {
  * order within each connection stays.
  */
 export class Flusher {
-  /** Root of this turn's sequences. */
-  root = new Batch()
   /**
    * Number of outboxes touched last that could write. Without a result that is kept, the compiler would remove most of
    * the loop in `lookAhead`.
    */
   reachable = 0
+  /** Root of this turn's sequences. */
+  #root = new Batch()
   #due: Flushable[] = []
   #isArmed = false
   readonly #windows = new Map<number, { readonly due: Flushable[], timer: NodeJS.Timeout }>()
@@ -46,6 +47,19 @@ export class Flusher {
   /** Flushes at the end of this turn. */
   soon (outbox: Flushable): void {
     this.#due.push(outbox)
+    this.#arm()
+  }
+
+  /**
+   * Returns the sequence of this turn that begins with a packet. It ends with the turn, also where nothing is flushed
+   * at its end because each frame was large enough to leave at once: nobody would let go of those frames.
+   */
+  begin (packet: Packet): Batch {
+    this.#arm()
+    return this.#root.add(packet)
+  }
+
+  #arm (): void {
     if (this.#isArmed) return
     this.#isArmed = true
     setImmediate(this.#run)
@@ -70,7 +84,7 @@ export class Flusher {
     const due = this.#due
     this.#due = []
     this.#isArmed = false
-    this.root = new Batch()
+    this.#root = new Batch()
     const end = performance.now() + SLICE
     for (let i = 0; i < due.length; i++) {
       if (i % AHEAD === 0) this.reachable = lookAhead(due, i)
@@ -79,10 +93,7 @@ export class Flusher {
         // Outboxes that were queued meanwhile wait behind the rest. The order among connections does not matter, and
         // each keeps the order within itself.
         this.#due = due.slice(i + 1).concat(this.#due)
-        if (!this.#isArmed) {
-          this.#isArmed = true
-          setImmediate(this.#run)
-        }
+        this.#arm()
         return
       }
     }

@@ -1,8 +1,11 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { Outbox } from '../../lib/connection/outbox.js'
 import type { Link } from '../../lib/connection/link.js'
 import type { OutboxCounters } from '../../lib/connection/outbox.js'
+import type { Packet } from '../../lib/protocol/packet.js'
 import { event, FakeLink, HandCompressor, HandFlusher, newCounters, pong, turn } from './fakes.js'
 
 interface Made {
@@ -44,6 +47,27 @@ t.test('frames of one turn leave as one write at its end, in order', async (t) =
   t.match(made.counters, { meant: 20, delivered: 20, framesOut: 21, writes: 1 })
   t.equal(made.outbox.bytes, 0)
   addsUp(t, made)
+})
+
+t.test('frames that have left are let go at the end of their turn, also those that did not wait for it', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const outboxes = [make(), make()]
+  const left: Array<WeakRef<Packet>> = []
+  const send = (bytes: number): void => {
+    const packet = event(1, {}, bytes)
+    left.push(new WeakRef(packet))
+    for (const { outbox } of outboxes) outbox.push(packet)
+  }
+  for (const bytes of [10, 70_000, 70_000, 70_000]) {
+    send(bytes)
+    await turn()
+  }
+  // A reference that was made or followed holds its packet until the turn ends.
+  await turn()
+  gc()
+  t.same(left.filter((packet) => packet.deref() !== undefined), [])
+  for (const { link: { writes } } of outboxes) t.equal(writes.length, 4)
 })
 
 t.test('connections with the same frames pending share one buffer, others do not', async (t) => {
