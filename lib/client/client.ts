@@ -29,7 +29,7 @@ const AGAIN = 1_000
  */
 export function createClient (url: string, options: CoreOptions): CoreClient {
   const rooms = new Map<string, Room>()
-  /** Requests that wait for an answer; they are called without one when the link ends. */
+  /** Messages and requests that wait for an answer; they are called without one when the link ends. */
   const calls = new Map<string, (answer?: Frame) => void>()
   const { on, emit } = listeners()
   let count = 0
@@ -37,11 +37,12 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   let take: Take
   const queue = createQueue(options, () => { pump() })
 
-  const ask: RoomHost['ask'] = (type, room, data, done) => {
-    const id = `${++count}`
-    calls.set(id, done)
-    line.send({ type, room, id, data })
+  /** Sends what is answered, and calls back with the answer; without one when the link ends. */
+  const request = (frame: Waiting['frame'], done: (answer?: Frame) => void): void => {
+    calls.set(frame.id, done)
+    line.send(frame)
   }
+  const ask: RoomHost['ask'] = (type, room, data, done) => { request({ type, room, id: `${++count}`, data }, done) }
 
   const fail = (reason: Refused, more?: object): void => {
     emit(failure({ transport: shown.transport, ...reason, ...more }), 'error')
@@ -52,12 +53,13 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     const error = failure({ ...reason, room: room.name })
     room.handles.delete(handle)
     if (!room.handles.size) rooms.delete(room.name)
-    handle.close(error, isMeant)
     for (const message of queue.waiting.values()) if (message.handle === handle) message.settle(error)
+    handle.close(error, isMeant)
   }
 
   const end = (room: Room, reason: Refused, isMeant: boolean, isSaid = isMeant): void => {
     for (const handle of room.handles) release(handle, reason, isMeant)
+    pump()
     if (!isSaid) fail(reason, { room: room.name })
   }
 
@@ -76,27 +78,40 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
 
   const roomHost: RoomHost = {
     send: queue.add,
-    leave: (handle) => new Promise((resolve) => {
-      if (handle.end) return resolve()
+    async leave (handle) {
+      if (handle.end) return
       const { name, handles, isAsked } = handle.room
       release(handle, refused('left', 'the room was left'), true)
+      pump()
       // The others who have joined the room stay in it.
-      if (handles.size || !isAsked) return resolve()
+      if (handles.size || !isAsked) return
       // A stream or a poll that is being opened has named the room.
-      if (!line.isUp) return resolve(line.relink())
-      ask('leave', name, undefined, () => {
-        resolve()
-        askAnew()
-      })
-    }),
+      if (!line.isUp) return line.relink()
+      await new Promise((resolve) => { ask('leave', name, undefined, resolve) })
+      askAnew()
+    },
     ask,
     fail,
     say: emit
   }
 
-  /** @returns 0 for a message that waits for no other, nor any other for it; otherwise 1 */
-  const weightOf = ({ handle: { room }, frame }: Waiting): number =>
-    +!room.entered.concurrent?.includes(frame.type)
+  /** Sends a message to the present link, and handles the answer. @param weight 1 where others wait for it */
+  const deliver = (message: Waiting, weight: number): void => {
+    const { room } = message.handle
+    message.isSent = true
+    request(message.frame, (answer) => {
+      message.isSent = false
+      if (!answer) return
+      const { type, data } = answer as Frame & { data: Refused }
+      if (type === 'ack') message.settle(0, answer)
+      else if (data.retry === 'refresh') line.lost(data)
+      // Sending it again is safe: either it has had no effect, or the server knows its id.
+      else if (data.retryAfter || data.retry === 'now' || data.code === 'rate_limited' || data.code === 'unavailable') {
+        room.sendAt[weight] = now() + (data.retryAfter ?? AGAIN)
+      } else message.settle(failure({ ...data, room: room.name }))
+      pump()
+    })
+  }
 
   /** Sends what may be sent now: first joins, then messages in order, but for those that wait for no other. */
   const pump = (): void => {
@@ -104,65 +119,41 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     const at = now()
     /** Messages of one room in flight. */
     const most = shown.transport === 'websocket' ? WINDOW : 1
-    let wait = 0
     for (const room of rooms.values()) {
       room.flying = 0
-      if (room.isAsked || wait) continue
+      if (room.isAsked) continue
       const { name, last, until } = room
       if (until > at) line.after(`join ${name}`, until - at, pump)
       else if (line.isHttp) askAnew()
       else {
-        wait = take()
-        if (wait) {
-          line.after('joins', wait, pump)
-          continue
+        const wait = take()
+        if (wait) line.after('joins', wait, pump)
+        else {
+          room.isAsked = true
+          const data = { since: room.position, last, connection: line.former, known: room.texts?.known() }
+          ask('join', name, data, (answer) => {
+            if (!answer || !room.handles.size) return
+            if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
+            enter({ [name]: answer.data! })
+          })
         }
-        room.isAsked = true
-        const data = { since: room.position, last, connection: line.former, known: room.texts?.known() }
-        ask('join', name, data, (answer) => {
-          if (!answer || !room.handles.size) return
-          if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
-          enter({ [name]: answer.data! })
-        })
       }
     }
     for (const message of queue.waiting.values()) {
       const { handle: { room }, isSent, frame } = message
-      const weight = weightOf(message)
+      /** 0 where it waits for no other, nor any other for it; otherwise 1. */
+      const weight = +!room.entered.concurrent?.includes(frame.type)
       if (!isSent) {
         if (!room.isIn || (weight && room.flying >= most)) continue
         const sendAt = room.sendAt[weight]!
-        wait = sendAt > at ? sendAt - at : (room.take ?? take)(weight)
+        const wait = sendAt > at ? sendAt - at : (room.take ?? take)(weight)
         if (wait) {
           // Those behind it in its room wait with it, and no other room: what it waits for may be of its room alone.
           room.flying += weight * most
           line.after(weight + room.name, wait, pump)
-          continue
-        }
-        message.isSent = true
-        line.send(frame)
+        } else deliver(message, weight)
       }
       room.flying += weight
-    }
-  }
-
-  /** Handles the answer to a message or to a request. */
-  const answered = (frame: Frame): void => {
-    const { type, id, data } = frame as Frame & { data: Refused }
-    const done = calls.get(id!)
-    const message = queue.waiting.get(id!)
-    if (done) {
-      calls.delete(id!)
-      done(frame)
-    } else if (message?.isSent) {
-      if (type === 'ack') message.settle(0, frame)
-      else if (data.retry === 'refresh') line.lost(data)
-      // Sending it again is safe: either it has had no effect, or the server knows its id.
-      else if (data.retryAfter || data.retry === 'now' || data.code === 'rate_limited' || data.code === 'unavailable') {
-        message.isSent = false
-        message.handle.room.sendAt[weightOf(message)] = now() + (data.retryAfter ?? AGAIN)
-        pump()
-      } else message.settle(failure({ ...data, room: message.frame.room! }))
     }
   }
 
@@ -194,12 +185,14 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     frame (frame) {
       const { type, id, room: name, data = {} } = frame
       const room = rooms.get(name!)
+      const done = calls.get(id!)
+      calls.delete(id!)
       // That of a link, and of its rooms where it was opened with some. A WebSocket asks for each by a frame, which may
       // say more than that it is to be entered.
       if (!name && !id) enter(line.isHttp ? data?.rooms : {})
       else if (type === 'ack' || type === 'error') {
-        if (id) answered(frame)
-        else if (room) refuse(room, data as Refused)
+        if (done) done(frame)
+        else if (room && !id) refuse(room, data as Refused)
       } else if (type === 'joined' || type === 'left') {
         if (type === 'joined') enter({ [name!]: data })
         else if (room) {
@@ -208,15 +201,11 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
           askAnew()
         }
         emit({ ...data, room: name }, type)
-      } else {
-        // The answer to a question for a text is a frame like those that are not asked for.
-        calls.delete(id!)
-        if (room?.isIn) room.frame(frame)
-      }
+      // The answer to a question for a text is a frame like those that are not asked for.
+      } else if (room?.isIn) room.frame(frame)
     },
     down () {
       rooms.forEach((room) => { room.out() })
-      queue.waiting.forEach((message) => { message.isSent = false })
       calls.forEach((done) => { done() })
       calls.clear()
     },

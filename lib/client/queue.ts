@@ -7,12 +7,15 @@ import type { CoreOptions, SendOptions } from './types.js'
 
 /** A message that has not been acknowledged. */
 export interface Waiting {
-  readonly frame: UpFrame
+  readonly frame: UpFrame & { readonly id: string }
   /** Who sends it. */
   readonly handle: Handle
   /** Whether it was written to the present link. */
   isSent?: boolean
-  /** Resolves with the data of `ack`, or rejects with `error` where there is none: a signal may have any reason. */
+  /**
+   * Takes it out of the queue, and resolves with the data of `ack`, or rejects with `error` where there is none: a
+   * signal may have any reason. Nothing is sent in its place yet, since that may be settled with it.
+   */
   settle (error: unknown, ack?: Frame): void
 }
 
@@ -48,7 +51,9 @@ export function createQueue (
       if (signal?.aborted) return reject(signal.reason)
       if (handle.end) return reject(handle.end)
       const id = `${prefix}-${++count}`
-      const frame = { type, room: handle.room.name, id, data, traceparent: traceparent?.() }
+      const given = { type, room: handle.room.name, id, data, traceparent: traceparent?.() }
+      // What the page does to the data afterwards is not of this message, which may be sent again under its id.
+      const frame = JSON.parse(JSON.stringify(given)) as Waiting['frame']
       const bytes = bytesOf(frame)
       const full = failure(refused('queue_full', 'the queue is full'))
       // It would drive out all others, and then not fit.
@@ -58,8 +63,12 @@ export function createQueue (
         if (overflow === 'reject') return reject(full)
         oldest.settle(full)
       }
-      const abort = (): void => { message.settle(signal!.reason) }
-      const stop = after(timeout, () => { message.settle(failure(LATE)) })
+      const giveUp = (error: unknown): void => {
+        message.settle(error)
+        changed()
+      }
+      const abort = (): void => { giveUp(signal!.reason) }
+      const stop = after(timeout, () => { giveUp(failure(LATE)) })
       const message: Waiting = {
         frame,
         handle,
@@ -70,7 +79,6 @@ export function createQueue (
           signal?.removeEventListener('abort', abort)
           if (ack) resolve(ack.data)
           else reject(error)
-          changed()
         }
       }
       signal?.addEventListener('abort', abort)

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { NamedRoom } from '../../lib/client/index.js'
 import { dial, rejection, until } from '../helpers/client.js'
+import { heldChat } from '../helpers/held-chat.js'
 import { chat, start, statsOf, TRANSPORTS } from '../helpers/net.js'
 
 async function loop (room: NamedRoom): Promise<string[]> {
@@ -49,6 +50,27 @@ for (const transport of TRANSPORTS) {
   })
 }
 
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport}: what waits in the queue of who leaves is not sent, and that of another one is`, async (t) => {
+    const { declare, handled, release } = heldChat()
+    const app = await start(t, { declare })
+    const { client } = dial(t, app, 'ada', { transports: [transport] })
+    const one = client.join(chat.at({ id: '1' }))
+    const two = client.join(chat.at({ id: '1' }))
+    await Promise.all([one.joined, two.joined])
+    const sent = Array.from({ length: 40 }, async (_, n) => await rejection(one.send('say', { text: `one ${n}` })))
+    const kept = two.send('say', { text: 'two' })
+    await until('the first message', () => handled.length > 0)
+    await one.leave()
+    t.same(new Set((await Promise.all(sent)).map(({ code }) => code)), new Set(['left']))
+    release()
+    t.same(await kept, { id: 'two' })
+    // As many as may be in flight of one room.
+    const flying = transport === 'websocket' ? 32 : 1
+    t.same(handled, [...Array.from({ length: flying }, (_, n) => `one ${n}`), 'two'])
+  })
+}
+
 t.test('who leaves before a room is joined rejects alone, and its messages with it', async (t) => {
   const app = await start(t)
   const { client } = dial(t, app, 'ada')
@@ -76,14 +98,20 @@ t.test('a refusal is told to each who has joined the room', async (t) => {
 
 t.test('a room that is left while a stream is opened again is left at the server too', async (t) => {
   const server = await start(t)
-  const { client } = dial(t, server, 'ada', { transports: ['sse'] })
+  let leaving: Promise<void> | undefined
+  const { client } = dial(t, server, 'ada', {
+    transports: ['sse'],
+    fetch: async (url, init) => {
+      // What serves more rooms is another link, which is being opened.
+      if (String(url).includes('&room=chat%2F2')) leaving ??= left.leave()
+      return await fetch(url, init)
+    }
+  })
   const left = client.join('chat/1')
   await left.joined
   const asked = client.join('chat/2')
-  // What serves more rooms is another link, which is being opened.
-  await until('the link is opened again', () => client.connectionId === undefined || client.state !== 'open')
-  await left.leave()
   await asked.joined
+  await leaving
   await until('the room is left', async () => (await server.app.rooms.connections({ room: 'chat/1' })).total === 0, 3_000)
   t.equal((await server.app.rooms.connections({ room: 'chat/2' })).total, 1)
 })

@@ -9,7 +9,8 @@ import { WebSocket } from 'ws'
 import { connect } from '../../lib/client/index.js'
 import { defineRoom, Refusal } from '../../lib/index.js'
 import { behind, dial, isOpen, rejection, until } from '../helpers/client.js'
-import { chat, declareChat, start } from '../helpers/net.js'
+import { heldChat } from '../helpers/held-chat.js'
+import { chat, declareChat, start, TRANSPORTS } from '../helpers/net.js'
 
 /** A WebSocket that something between lets nobody open. */
 class Blocked extends WebSocket {
@@ -389,6 +390,27 @@ t.test('a message whose ack was lost with its link takes effect once', async (t)
   t.equal(count, 1)
 })
 
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} a message is sent as its data was at the call, however often`, async (t) => {
+    const { declare, handled, release } = heldChat()
+    const app = await start(t, { declare })
+    const net = await behind(t, app)
+    net.proxy.isDown = true
+    const watched = dial(t, net, 'ada', { transports: [transport] })
+    const data = { text: 'at the call' }
+    const sent = watched.client.join(chat.at({ id: '1' })).send('say', data)
+    data.text = 'before it was sent'
+    net.proxy.isDown = false
+    await until('the handler', () => handled.length === 1)
+    data.text = 'before it was sent again'
+    net.proxy.cut()
+    await until('the cut', () => watched.client.state === 'reconnecting')
+    release()
+    t.same(await sent, { id: 'at the call' })
+    t.same(handled, ['at the call'])
+  })
+}
+
 t.test('a send that nobody answers ends by its timeout, its signal, or the age of the queue', async (t) => {
   const app = await start(t)
   const net = await behind(t, app)
@@ -447,6 +469,22 @@ t.test('a full queue refuses the new message, or drops the oldest, as it was tol
     3,
     'a message larger than the whole queue, which it could not hold empty, has driven out none'
   )
+})
+
+t.test('a message that a new one drives out with others is not sent first', async (t) => {
+  const { declare, handled, release } = heldChat()
+  const app = await start(t, { declare })
+  const room = dial(t, app, 'ada', {
+    transports: ['sse'], queue: { bytes: 500, overflow: 'drop-oldest' }
+  }).client.join(chat.at({ id: '1' }))
+  const driven = ['a', 'b', 'c'].map(async (text) => await rejection(room.send('say', { text })))
+  await until('the first message', () => handled.length > 0)
+  const text = 'd'.repeat(350)
+  const kept = room.send('say', { text })
+  t.same((await Promise.all(driven)).map(({ code }) => code), ['queue_full', 'queue_full', 'queue_full'])
+  release()
+  t.same(await kept, { id: text })
+  t.same(handled, ['a', text])
 })
 
 t.test('closing ends everything that waits', async (t) => {
