@@ -88,9 +88,13 @@ export class FakeHost implements AdapterHost {
   control (message: ControlMessage, from: string): void { this.controls.push({ message, from }) }
   /** How often the broker was there without its data. */
   forgotten = 0
-  state (isUp: boolean, hasForgotten = false): void {
+  /** Holds anew what this node holds at the broker. */
+  hold: () => Promise<void> = async () => {}
+  async state (isUp: boolean, hasForgotten = false): Promise<void> {
     this.states.push(isUp)
-    if (hasForgotten) this.forgotten++
+    if (!hasForgotten) return
+    this.forgotten++
+    await this.hold()
   }
 
   /** How often messages of other nodes may have been missed for good. */

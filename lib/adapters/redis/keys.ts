@@ -50,8 +50,8 @@ export class Keys {
 
   /** Keys that tell where a room stands, and who is in it. */
   place (room: string): string[] {
-    const [presence, entries, counts, users] = this.presence(room) as [string, string, string, string]
-    return [this.meta(room), this.stream(room), presence, entries, counts, users]
+    const all = this.presence(room)
+    return [this.meta(room), this.stream(room), ...all.slice(0, 4), all.at(-1)!]
   }
 
   presence (room: string): string[] {

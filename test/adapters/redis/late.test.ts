@@ -150,6 +150,45 @@ else {
     }
   })
 
+  for (const evicted of [['-entries'], ['-counts'], ['-users'], ['-nodes'], ['-entries', '-nodes'], ['']]) {
+    const what = evicted.map((part) => `"presence${part}"`).join(' and ')
+    t.test(`redis: where ${what} of a room is evicted, the nodes make it whole and no member is told of anybody`, async (t) => {
+      const server = await startRedis(t)
+      const client = admin(t, server)
+      const key = (part: string): string => `realtime:{chat/1}:presence${part}`
+      // The second looks later, when the first has repaired what it holds.
+      const [a, b] = [await join(t, server.url, 'a', { check: 200 }), await join(t, server.url, 'b', { check: 2_000 })]
+      for (const [{ adapter, host }, userId] of [[a, 'ann'], [b, 'bob']] as const) {
+        await adapter.subscribe('chat/1', reliable)
+        await adapter.presence!.join('chat/1', { userId, connection: `c-${userId}`, data: { name: userId } }, 60_000)
+        const entry = { userId, connection: `c-${userId}`, data: { name: userId } }
+        host.hold = async () => { await adapter.presence!.renew!([{ room: 'chat/1', entry }], 60_000) }
+      }
+      await until('both are told', () => a.host.changes.get('chat/1')?.length === 2)
+      const isWhole = async (): Promise<boolean> => {
+        const sizes = await Promise.all([
+          client.zcard(key('-entries')), ...['-counts', '-users', '-nodes'].map((part) => client.hlen(key(part)))
+        ])
+        return sizes.every((size) => size === 2)
+      }
+      t.ok(await isWhole())
+      await client.del(...evicted.map(key))
+      await a.adapter.presence!.sweep([])
+      await until('it is whole', isWhole)
+      if (await client.hexists(key(''), 'repair') === 1) await client.hset(key(''), 'repair', 1)
+      const { list = [] } = await b.adapter.presence!.snapshot('chat/1', 10)
+      t.same(list.map(({ userId, data }) => ({ userId, data })).sort((one, two) => one.userId < two.userId ? -1 : 1), [
+        { userId: 'ann', data: { name: 'ann' } }, { userId: 'bob', data: { name: 'bob' } }
+      ])
+      for (const { adapter, host } of [a, b]) {
+        await adapter.presence!.sweep([])
+        const changes = host.changes.get('chat/1') ?? []
+        const told = changes.flatMap(({ joined, left }) => [...joined, ...left]).map(({ userId }) => userId)
+        t.equal(told.length, host === a.host ? 2 : 1, 'each joined once, and nobody has left')
+      }
+    })
+  }
+
   t.test('redis: a text whose inside alone is evicted is written whole again, and its rest is never shown as the whole', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)

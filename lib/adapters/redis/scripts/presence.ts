@@ -20,8 +20,9 @@ const LEASE = 60_000
  * expired and announces it, at most 1 000 entries at a time. bury(dead, cursor) does so with what dead nodes held, at
  * most some 1 000 at a time, and returns where to continue.
  *
- * A server whose policy evicts may remove any of the keys. repair() makes them agree again: entries count, and a user
- * that is shown without one has the time of a lease to be renewed before it leaves.
+ * A server whose policy evicts may remove any of the keys. repair() makes them agree again: entries count, those that
+ * were removed are known by their nodes, and a user that is shown without one has the time of a lease to be renewed
+ * before it leaves. Who is there and is not shown is shown again when the entry is renewed.
  */
 const PRESENCE = CLOCK + DEAD + `
 local meta, entries, counts, users, changes, channel, nodes
@@ -69,11 +70,20 @@ end
 local function repair (lease)
   local known = redis.call('EXISTS', entries) + redis.call('EXISTS', counts) * 2 + redis.call('EXISTS', users) * 4
   if known == 0 or known == 7 then return end
+  if known % 2 == 0 then
+    local till = text(millis() + ${HELD})
+    for _, entry in ipairs(redis.call('HKEYS', nodes)) do redis.call('ZADD', entries, till, entry) end
+  end
   redis.call('DEL', counts)
   for _, entry in ipairs(redis.call('ZRANGE', entries, 0, -1)) do
     redis.call('HINCRBY', counts, string.sub(entry, string.find(entry, '\\n', 1, true) + 1), 1)
   end
-  redis.call('HSETNX', meta, 'repair', text(millis() + lease))
+  for _, user in ipairs(redis.call('HKEYS', users)) do
+    if redis.call('HEXISTS', counts, user) == 0 then
+      redis.call('HSETNX', meta, 'repair', text(millis() + lease))
+      return
+    end
+  end
 end
 local function ghosts (left)
   local due = tonumber(redis.call('HGET', meta, 'repair') or 'inf')
@@ -126,7 +136,7 @@ local function keep () for _, key in ipairs({ meta, entries, counts, users, node
 export const PRESENCE_JOIN = change(7, PRESENCE + `
 use(1)
 local joined, changed = {}, {}
-repair(ARGV[2])
+repair(math.max(ARGV[2], ${LEASE}))
 local mark, taken, shown = ARGV[3], '', ''
 local till = text(millis() + (mark == '' and ARGV[2] or ${HELD}))
 for i = 4, #ARGV, 5 do
@@ -134,6 +144,7 @@ for i = 4, #ARGV, 5 do
   local entry = ARGV[i] .. '\\n' .. user
   local known = redis.call('HGET', nodes, entry)
   if mark == '' or stamp == '' or not isLater(known, nodeOf(mark), stamp, '') then
+    local isShown = redis.call('HEXISTS', counts, user) == 1
     if redis.call('ZADD', entries, till, entry) == 1 then redis.call('HINCRBY', counts, user, 1) end
     if mark == '' then redis.call('HDEL', nodes, entry)
     else
@@ -142,7 +153,8 @@ for i = 4, #ARGV, 5 do
     end
     local json, other = ARGV[i + 2], redis.call('HGET', users, user)
     shown = ''
-    if not other then
+    if not other and isShown then changed[#changed + 1] = { user, json }
+    elseif not other then
       redis.call('HSET', users, user, json)
       joined[#joined + 1] = json
     elseif changedAt(json) > changedAt(other) then

@@ -1,5 +1,6 @@
 import { change, CLOCK, FAILURE, LATE, PROLONG, script } from './script.js'
 import { DAY, MAX_LATEST } from '../../../retention/bounds.js'
+import { HELD } from '../../broker/nodes.js'
 
 /** Milliseconds that the metadata of a room that never had an event is kept. */
 const UNUSED = 300_000
@@ -158,13 +159,13 @@ return { epoch, offset, text(at) }
  * they stand all the same. Of rooms in which this node holds presence it also tells whether that is complete. A room
  * that cannot be read keeps none of the others from being read.
  *
- * KEYS  of each room 1 meta, 2 stream, 3 presence meta, 4 entries, 5 counts, 6 users
+ * KEYS  of each room 1 meta, 2 stream, 3 presence meta, 4 entries, 5 counts, 6 users, 7 nodes
  * ARGV  1 run, 2 milliseconds until the position is read again while the room has members, then per room:
  *       3 candidate epoch, '' where nothing is kept of it, 4 what the caller has seen, 5 '1' where it holds presence
- * Reply per room {epoch, offset, at, presence: '' complete, 's' something has expired, 'm' keys are missing,
+ * Reply per room {epoch, offset, at, presence: '' complete, 's' something has expired, 'm' something is missing,
  *       the newest version of its `latest` values or ''}; the last is the error of one that cannot be read
  */
-export const POSITIONS = script(6, CLOCK + OPEN + FAILURE + `
+export const POSITIONS = script(7, CLOCK + OPEN + FAILURE + `
 local function place (key, arg)
   local epoch, offset, _, at, state = '', 0, '', 0, ''
   if ARGV[arg + 1] ~= '' then
@@ -173,14 +174,18 @@ local function place (key, arg)
     prolong(KEYS[key + 1], isUnused and math.max(${UNUSED}, ARGV[2] * 3) or ${DAY})
   end
   if ARGV[arg + 3] == '1' then
-    if redis.call('EXISTS', KEYS[key + 4], KEYS[key + 5], KEYS[key + 6]) < 3 then state = 'm'
+    -- A node that has held anew what it holds has made the keys again, without what the others hold.
+    local isLost = redis.call('EXISTS', KEYS[key + 4], KEYS[key + 5], KEYS[key + 6]) < 3 or
+      redis.call('HLEN', KEYS[key + 5]) ~= redis.call('HLEN', KEYS[key + 6]) or
+      redis.call('HLEN', KEYS[key + 7]) < redis.call('ZCOUNT', KEYS[key + 4], text(millis() + ${HELD / 2}), '+inf')
+    if isLost then state = 'm'
     elseif redis.call('HEXISTS', KEYS[key + 3], 'repair') == 1 or redis.call('ZCOUNT', KEYS[key + 4], '-inf', text(millis())) > 0 then state = 's' end
   end
   return { epoch, text(offset), text(at), state, redis.call('HGET', KEYS[key + 1], 'version') or '' }
 end
 local reply = {}
-for i = 1, #KEYS / 6 do
-  local isRead, fields = pcall(place, (i - 1) * 6, 2 + (i - 1) * 3)
+for i = 1, #KEYS / 7 do
+  local isRead, fields = pcall(place, (i - 1) * 7, 2 + (i - 1) * 3)
   if not isRead then fields = { '', '0', '0', '', failure(fields) } end
   for _, field in ipairs(fields) do reply[#reply + 1] = field end
 end
