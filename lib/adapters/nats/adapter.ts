@@ -193,7 +193,8 @@ class NatsAdapter implements Adapter {
       prefix,
       tag: this.#tag,
       unread: this.#unread,
-      host
+      host,
+      log
     })
     this.texts = new NatsTexts({
       link,

@@ -243,6 +243,7 @@ export class NatsLink {
       if (await this.attempt(() => isKept(this.jsm, ack, options.msgID), timeout)) return ack
       throw away('unknown')
     } catch (error) {
+      if (error instanceof Unsent) throw error
       if (error instanceof Declined) throw new Declined(error.cause, 'unknown')
       throw error instanceof Refusal ? away('unknown') : error
     }
@@ -322,7 +323,8 @@ export class NatsLink {
       if (error instanceof Refusal) throw isChange && !(error instanceof Declined) ? away('unknown') : error
       if (isConflict(error) || isMissing(error)) throw error
       this.#warn(error)
-      throw isAnswer(error) ? new Declined(error) : away(isChange && !isUnsent(error) ? 'unknown' : undefined)
+      if (isUnsent(error)) throw new Unsent(error)
+      throw isAnswer(error) ? new Declined(error) : away(isChange ? 'unknown' : undefined)
     }
   }
 
@@ -368,6 +370,20 @@ export class NatsLink {
 
 export function away (outcome?: 'unknown', idempotencyKey?: string): Refusal {
   return new Refusal('unavailable', { retryAfter: 1_000, outcome, idempotencyKey })
+}
+
+/** The client has not sent a request, because the server would end the connection for it: it is too large. */
+class Unsent extends Refusal {
+  constructor (cause: unknown) { super('unavailable', { retryAfter: 1_000, cause }) }
+}
+
+/** The server's code for a message that is larger than a stream takes. */
+const TOO_LARGE = 10_054
+
+/** Whether a message is too large for the server, so that it never takes it. */
+export function isTooLarge (error: unknown): boolean {
+  return error instanceof Unsent ||
+    (error instanceof Declined && (error.cause as { code?: unknown } | undefined)?.code === TOO_LARGE)
 }
 
 /** Whether the client has refused to send a request, such as one that is too large. */

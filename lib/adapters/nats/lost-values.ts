@@ -1,10 +1,11 @@
 import { keyOf } from '../../protocol/key.js'
 import type { Packet } from '../../protocol/packet.js'
+import { Seldom } from '../../structures/seldom.js'
 import { inBatches } from '../../structures/slices.js'
 import type { AdapterHost } from '../adapter.js'
 import { placeOf, publicationOf } from '../broker/lost-values.js'
 import { decodePayload, encodePayload } from '../broker/payload.js'
-import { isConflict, type NatsLink } from './link.js'
+import { isConflict, isTooLarge, type NatsLink } from './link.js'
 import type { Life, NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
 import { removeValue } from './removal.js'
@@ -20,13 +21,14 @@ export interface NatsLostValuesOptions {
   readonly tag: string
   readonly unread: Unread
   readonly host: () => Pick<AdapterHost, 'values'>
+  readonly log: { warn (object: object, message: string): void }
 }
 
 /** What has become of the values of a room. */
 export interface Restored {
   /** Values of the stream that the room is to be given; others give way to what is put back. */
   readonly given: readonly Packet[]
-  /** Whether all that was lost is in the stream again. */
+  /** Whether all that was lost is in the stream again, but for what the server never takes. */
   readonly isWhole: boolean
 }
 
@@ -51,6 +53,7 @@ export class NatsLostValues {
   /** The life to which everything that is shown here belongs, but for what was set without the broker. */
   #shown: string | undefined
   #count = 0
+  readonly #seldom = new Seldom()
 
   constructor (options: NatsLostValuesOptions) {
     this.#options = options
@@ -112,10 +115,22 @@ export class NatsLostValues {
     }
     let isWhole = true
     await inBatches(lost, AT_ONCE, async (each) => {
-      // A value that the server does not take, such as one that is too large for it, keeps nothing else back.
-      await this.#putBack(room, each, life).catch(() => { isWhole = false })
+      // A value that the server does not take keeps nothing else back.
+      await this.#putBack(room, each, life).catch((error: unknown) => {
+        if (isTooLarge(error)) this.#givenUp(room, each.packet)
+        else isWhole = false
+      })
     })
     return { given: kept.filter((packet) => places.get(placeOf(packet)) === packet), isWhole }
+  }
+
+  #givenUp (room: string, { event, bytes: { length } }: Packet): void {
+    const held = this.#seldom.due('large')
+    if (held === undefined) return
+    this.#options.log.warn(
+      { room, type: event!.type, size: length, more: held },
+      'a latest value that NATS has lost is too large to be put back, so it is lost: who joins on another node does not get it; raise max_payload of the server'
+    )
   }
 
   /** Returns the number of what a lost value replaces; `undefined` where it is not lost or something newer is there. */

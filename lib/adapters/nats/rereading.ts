@@ -46,7 +46,9 @@ export class NatsRereading {
   readonly #local = new Set<string>()
   /** Whether the next look reads those rooms, because something of one has failed. */
   #isLocalDue = false
-  /** Whether something still has to be read again. */
+  /** Rooms whose texts could not be read. */
+  readonly #unreadTexts = new Set<string>()
+  /** Whether what may have been missed of all rooms still has to be read. */
   #isMissing = false
   /** Whether the servers may have been parted from each other, so that not all was forwarded to this node. */
   #isParted = false
@@ -59,7 +61,10 @@ export class NatsRereading {
   shows (room: string): void { this.#local.add(room) }
 
   /** Notes that a room is not followed any more. */
-  left (room: string): void { this.#local.delete(room) }
+  left (room: string): void {
+    this.#local.delete(room)
+    this.#unreadTexts.delete(room)
+  }
 
   /**
    * Runs every few seconds: reads what could not be read, else looks where the stream of values stands. A server that
@@ -73,6 +78,7 @@ export class NatsRereading {
     }
     const { latest, isClustered } = this.#options
     if (this.#isLocalDue) void this.#readLocal()
+    if (this.#unreadTexts.size > 0) void this.#readTexts([...this.#unreadTexts])
     latest.look().then((isMoved) => {
       if (this.#isParted) this.#missed()
       else if (isMoved) this.all()
@@ -127,6 +133,7 @@ export class NatsRereading {
     await inBatches(found, AT_ONCE, async ([room, packets]) => { await this.#restore(room, packets) })
     if (begun !== undefined) lost.restored(begun)
     this.#isMissing = false
+    this.#unreadTexts.clear()
     for (const followed of rooms.values()) if (followed.settings.append !== undefined) this.texts(followed)
     await latest.look()
     await this.#readLocal()
@@ -166,11 +173,21 @@ export class NatsRereading {
     this.#isLocalDue = true
   }
 
+  async #readTexts (names: readonly string[]): Promise<void> {
+    this.#unreadTexts.clear()
+    await inBatches(names, AT_ONCE, async (room) => {
+      const followed = this.#options.rooms.get(room)
+      if (followed !== undefined) await this.#texts(followed)
+    })
+  }
+
   /** Reads the texts of one room. */
-  texts ({ room, settings }: Room): void {
+  texts (followed: Room): void { void this.#texts(followed) }
+
+  async #texts ({ room, settings }: Room): Promise<void> {
     const { texts, rooms, host } = this.#options
-    texts.read(room, settings).then((found) => {
+    await texts.read(room, settings).then((found) => {
       for (const text of found) if (rooms.has(room)) void host().event(room, encodeKept(room, text))
-    }, () => { this.#isMissing = true })
+    }, () => { if (rooms.has(room)) this.#unreadTexts.add(room) })
   }
 }

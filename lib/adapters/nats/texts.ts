@@ -151,6 +151,8 @@ export class NatsTexts implements TextStore {
       if (last.time + last.lease > clock.now()) return 'busy'
       await this.#lose(subject, last)
       last = await this.#last(subject)
+      // Its writer was faster, or another one that wants the key.
+      if (last?.hasEnded === false) return 'busy'
     }
     if (last !== undefined && !last.isLost && last.time + settings.append!.ttl > clock.now()) return 'ended'
     if (!await this.#listed(room, nameOf(step), settings, false)) {

@@ -48,6 +48,18 @@ else {
     t.ok(performance.now() - from < 2_000)
   })
 
+  t.test('nats: an event that is larger than the server takes is refused, and known not to be accepted', async (t) => {
+    const server = await startNats(t, { more: 'max_payload: 10000' })
+    const { adapter } = await node(t, nats({ url: server.url }), 'a')
+    for (const more of [{}, { type: 'score', delivery: 'latest', key: 'a' } as const]) {
+      const publish = async (): Promise<unknown> => {
+        return await adapter.publish('chat/1', said('x'.repeat(10_000), more), reliable)
+      }
+      await t.rejects(publish, { code: 'unavailable', outcome: undefined })
+    }
+    t.same((await adapter.history!('chat/1', { last: 1, limit: 1 }, reliable)).events, [])
+  })
+
   t.test('nats: a crash of the server loses nothing, and what was published meanwhile is refused', async (t) => {
     const server = await startNats(t)
     const [a, b] = [await node(t, nats({ url: server.url }), 'a'), await node(t, nats({ url: server.url }), 'b')]

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { AdapterHost, PresenceChange } from '../../../lib/adapters/adapter.js'
 import type { Nodes } from '../../../lib/adapters/broker/nodes.js'
+import { Declined } from '../../../lib/adapters/broker/standing.js'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import { live, said, textOf } from '../../../lib/adapters/contract/host.js'
 import { decodePayload, encodePayload } from '../../../lib/adapters/broker/payload.js'
@@ -153,13 +154,15 @@ t.test('a room whose values cannot be put back keeps nothing from others, and is
   t.same(values.asked, ['missed', 'live/3', 'live/3', 'live/3'], 'until it succeeds')
 })
 
-t.test('a value that the server does not take again keeps no other value of its room back', async (t) => {
+t.test('a value that the server does not take again keeps no other one back, and is given up where it is too large', async (t) => {
   const room = 'live/1'
   const valueOf = (key: string, version: number): Packet => {
     return decodePayload(room, encodePayload('n-1', said(key, { delivery: 'latest', key })), { version })
   }
   let life = { epoch: 'epoch001', shift: 1_000, before: [] as object[] }
   const sent: string[] = []
+  const logged: string[] = []
+  let error: Error = away('unknown')
   const lives = {
     open: async () => ({ life }),
     current: () => life,
@@ -167,7 +170,7 @@ t.test('a value that the server does not take again keeps no other value of its 
   }
   const publish = async (_subject: string, text: string): Promise<void> => {
     const key = textOf(decodePayload(room, text, {}))
-    if (key === 'large') throw away('unknown')
+    if (key === 'large') throw error
     sent.push(key)
   }
   const lost = new NatsLostValues({
@@ -177,13 +180,50 @@ t.test('a value that the server does not take again keeps no other value of its 
     prefix: 'realtime',
     tag: 'n',
     unread,
-    host: () => ({ values: () => [valueOf('large', 1_008), valueOf('small', 1_009)] })
+    host: () => ({ values: () => [valueOf('large', 1_008), valueOf('small', 1_009)] }),
+    log: { warn: (_object, message) => { logged.push(message) } }
   })
   await lost.start()
   life = { epoch: 'epoch002', shift: 2_000, before: [{ epoch: 'epoch001', offset: 5 }] }
   const [older, other] = [valueOf('large', 2_003), valueOf('other', 2_004)]
-  const { given, isWhole } = await lost.restore(room, [older, other])
-  t.same([given.map(textOf), sent, isWhole], [['other'], ['small'], false])
+  for (const isTooLarge of [false, true]) {
+    if (isTooLarge) error = new Declined(Object.assign(new Error('message size exceeds maximum'), { code: 10054 }))
+    const { given, isWhole } = await lost.restore(room, [older, other])
+    t.same([given.map(textOf), sent.splice(0), isWhole], [['other'], ['small'], isTooLarge])
+    t.equal(logged.length, isTooLarge ? 1 : 0)
+  }
+  t.match(logged, [/too large to be put back/])
+})
+
+t.test('a room whose texts could not be read is read again by itself, until that succeeds or it is left', async (t) => {
+  const values = new Values()
+  const asked: string[] = []
+  const failing = new Map([['ai/1', 2], ['ai/3', 9]])
+  const texts = {
+    read: async (room: string) => {
+      asked.push(room)
+      const left = failing.get(room) ?? 0
+      failing.set(room, left - 1)
+      if (left > 0) throw away()
+      return []
+    }
+  }
+  const settings = { ...live, latest: false, append: { size: 1_000, ttl: 60_000 } }
+  const rooms = new Map(['ai/1', 'ai/2', 'ai/3'].map((room) => [room, { room, settings }]))
+  const rereading = rereadingOf(values, () => undefined, { rooms, texts: texts as unknown as NatsTexts })
+  rereading.all()
+  await turns()
+  t.same(asked.splice(0), ['ai/1', 'ai/2', 'ai/3'])
+  for (const wanted of [['ai/1', 'ai/3'], ['ai/1', 'ai/3']]) {
+    rereading.look()
+    await turns()
+    t.same(asked.splice(0), wanted)
+  }
+  rooms.delete('ai/3')
+  rereading.left('ai/3')
+  rereading.look()
+  await turns()
+  t.same([asked, values.asked], [[], ['missed']], 'nor is anything else')
 })
 
 t.test('all is read again when servers have lost or found each other, and once more by the next look', async (t) => {

@@ -182,3 +182,24 @@ t.test('nats: of two that want the key of a text while that gives way one is the
   const texts = await c!.adapter.texts!.read('ai/1', settings, { type: 'answer', key: 'a' })
   t.same(texts.map(({ part: { inside, end } }) => [inside, end]), [['mine', undefined]])
 })
+
+t.test('nats: who wants the key of a text whose silent writer goes on at that moment is told that it is busy', {
+  skip: missing('nats-server'),
+  timeout: 60_000
+}, async (t) => {
+  const { port } = await startNats(t)
+  let wrote: TextWritten | undefined
+  const slow = await holding(t, port, '"lost"', async () => {
+    wrote ??= await write(b!.adapter, { key: 'a', writer: 'one', number: 2 }, { inside: 'y', from: 1, to: 2 })
+  })
+  const [a, b] = await Promise.all([slow, port].map(async (each, index) =>
+    await node(t, nats({ url: `nats://127.0.0.1:${each}` }), `node-${index}`)))
+  await write(b!.adapter, { key: 'a', writer: 'one', number: 0 }, nothing)
+  await write(b!.adapter, { key: 'a', writer: 'one', number: 1, lease: 1 }, { inside: 'x', from: 0, to: 1 })
+  const begin = async (): Promise<TextWritten> => await write(a!.adapter, { key: 'a', writer: 'two', number: 0 }, nothing)
+  await until('its lease is over', async () => {
+    t.equal(await begin(), 'busy')
+    return wrote !== undefined
+  })
+  t.equal(wrote, 'written')
+})
