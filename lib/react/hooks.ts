@@ -68,9 +68,11 @@ export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string 
   const shown = useSource(
     sourceOf<'events'>, address as AnyMaybeAddress, 'events', last, events?.join(), JSON.stringify(since)
   )
+  // All components that ask for these events have them together, also one that asks for less.
+  const recent = useMemo(() => shown.slice(-(last ?? 0)), [shown, last])
   const actions = useMemo(() => actionsOf(client, () => name), [client, name])
   // The types are those of the address: nothing of them exists at run time.
-  return { name, ...status, ...(!name && { status: 'idle' }), events: shown, ...actions } as never
+  return { name, ...status, ...(!name && { status: 'idle' }), events: recent, ...actions } as never
 }
 
 /** Calls the function of the last render with the room, or with each of its events of a name where one is given. */

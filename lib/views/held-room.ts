@@ -27,14 +27,6 @@ export type MaybeName = string | undefined
 /** A key of values or texts, or none yet. */
 type Key = string | number | null | undefined
 
-/** The newest events, for all components that ask for the same. */
-interface List {
-  readonly last: number
-  /** Joined by commas. */
-  readonly names: string | undefined
-  events: readonly unknown[]
-}
-
 /** A room that components use, with what they show of it: each object stays the same until it changes. */
 export interface HeldRoom {
   /** The room itself, once it is there. */
@@ -42,7 +34,8 @@ export interface HeldRoom {
   /** How far it is. */
   status (): RoomStatus
   /**
-   * The newest events, of a list that all have together who ask for the same.
+   * The newest events, in a list that all have together who ask for the same names: more than `last` where one of them
+   * asks for more.
    *
    * @param names joined by commas
    * @param since as JSON
@@ -71,7 +64,8 @@ export const JOINING: RoomStatus = { status: 'joining', error: undefined, gaps: 
 
 function createHeldRoom (client: CoreClient, name: string, rooms: Map<string, HeldRoom>): HeldRoom {
   const users = new Set<() => void>()
-  const lists = new Map<string, List>()
+  /** The newest events by their names, joined by commas: as many as the component asks for that asks for most. */
+  const lists = new Map<string | undefined, readonly unknown[]>()
   /** What is shown of the room's maps by what makes it change, and of its texts by event and key. */
   const copies = new Map<string, unknown>()
   let room: AnyRoom | undefined
@@ -102,9 +96,9 @@ function createHeldRoom (client: CoreClient, name: string, rooms: Map<string, He
       const values = Object.values(data as object) as never[]
       setNewest(copies, `${type} ${values[0]}`, { text: values.at(-1), data, end }, COPIES)
     }
-    lists.forEach((list) => {
-      if (list.names?.split(',').includes(type) ?? (added === undefined && !room!.state.has(type))) {
-        list.events = [...list.events, event].slice(-list.last)
+    lists.forEach((events, names) => {
+      if (names?.split(',').includes(type) ?? (added === undefined && !room!.state.has(type))) {
+        lists.set(names, [...events, event].slice(-asked.last))
       }
     })
     change(type)
@@ -158,10 +152,9 @@ function createHeldRoom (client: CoreClient, name: string, rooms: Map<string, He
       asked.since ??= since && JSON.parse(since)
       if (!last) return NONE
       asked.last = Math.max(asked.last, last)
-      const key = `${last} ${names}`
-      const list = lists.get(key) ?? { last, names, events: NONE }
-      lists.set(key, list)
-      return list.events
+      const events = lists.get(names) ?? NONE
+      lists.set(names, events)
+      return events
     },
     members: () => copied('presence', ({ members }) => [...members.values()]),
     values: (event) => copied(event, ({ state }) => new Map(state.get(event))),

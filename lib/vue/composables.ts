@@ -73,14 +73,16 @@ export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string 
 ): RoomRefs<M, E, D, K> {
   const client = useClient()
   const status = useSource(sourceOf<'status'>, address as AnyAddressSource, 'status')
+  // All components that ask for these events have them together, also one that asks for less.
+  const shown = useSource(
+    sourceOf<'events'>, address as AnyAddressSource, 'events',
+    () => options.last, () => options.events?.join(), () => JSON.stringify(options.since)
+  )
   return {
     status: computed(() => toValue(address) ? status.value.status : 'idle'),
     error: computed(() => status.value.error),
     gaps: computed(() => status.value.gaps),
-    events: useSource(
-      sourceOf<'events'>, address as AnyAddressSource, 'events',
-      () => options.last, () => options.events?.join(), () => JSON.stringify(options.since)
-    ),
+    events: computed(() => shown.value.slice(-(options.last ?? 0))),
     ...actionsOf(client, () => toValue(address)?.name)
     // The types are those of the address: nothing of them exists at run time.
   } as never

@@ -101,6 +101,37 @@ t.test('the room is joined with what the component asks for that asks for most, 
   root.unmount()
 })
 
+t.test('a component that asks for more events than before goes on showing those that it has', async (t) => {
+  const app = await startBoard(t)
+  const { client } = dial(t, app, 'ada')
+  let shown: ReadonlyArray<{ data: { text: string } }> = []
+  let send: ReturnType<typeof useBoard>['send'] | undefined
+  const renders: string[] = []
+  const useBoard = (last: number) => useRoom(room, { last, events: ['said'] })
+  const Page = ({ last }: { last: number }): ReactElement => {
+    const { events, ...rest } = useBoard(last)
+    shown = events
+    send = rest.send
+    renders.push(events.map(({ data }) => data.text).join())
+    return h('p')
+  }
+  const root = create(page(client, h(Page, { last: 2 })))
+  for (const text of ['one', 'two', 'three']) await send!('say', { text })
+  await until('the newest two', () => renders.at(-1) === 'two,three')
+  const before = renders.length
+  root.update(page(client, h(Page, { last: 3 })))
+  await send!('say', { text: 'four' })
+  await until('the newest three', () => renders.at(-1) === 'two,three,four')
+  root.update(page(client, h(Page, { last: 1 })))
+  t.same([...new Set(renders.slice(before))], ['two,three', 'two,three,four', 'four'])
+  const { length } = renders
+  const same = shown
+  root.update(page(client, h(Page, { last: 1 })))
+  t.ok(renders.length > length)
+  t.equal(shown, same, 'the list is the same object until it changes')
+  root.unmount()
+})
+
 t.test('a listener is always that of the last render, and hears each event once', async (t) => {
   const app = await startBoard(t)
   const { client } = dial(t, app, 'ada')

@@ -76,6 +76,36 @@ t.test('components have a room together, with its events, members, values and te
   t.same(server.counts, { joins: 1, leaves: 1 })
 })
 
+t.test('a component that asks for more events than before goes on showing those that it has', async (t) => {
+  const server = await startBoard(t)
+  const { client } = dial(t, server, 'ada')
+  const last = ref(2)
+  const renders: string[] = []
+  let room: ReturnType<typeof use> | undefined
+  const use = () => useRoom(() => board.at({ id: '1' }), {
+    get last () { return last.value },
+    events: ['said']
+  })
+  const app = mount(client, defineComponent(() => {
+    room = use()
+    return () => {
+      renders.push(room!.events.value.map(({ data }) => data.text).join())
+      return h('p')
+    }
+  }))
+  for (const text of ['one', 'two', 'three']) await room!.send('say', { text })
+  await until('the newest two', () => renders.at(-1) === 'two,three')
+  const before = renders.length
+  last.value = 3
+  await nextTick()
+  await room!.send('say', { text: 'four' })
+  await until('the newest three', () => renders.at(-1) === 'two,three,four')
+  last.value = 1
+  await until('the newest', () => renders.at(-1) === 'four')
+  t.same(renders.slice(before), ['two,three', 'two,three,four', 'four'])
+  app.unmount()
+})
+
 t.test('another address is another room, and none is none', async (t) => {
   const server = await startBoard(t)
   const { client } = dial(t, server, 'ada')
