@@ -3,9 +3,10 @@ import { canStream } from './platform.js'
 import type { ConnectOptions, Transport } from './types.js'
 
 const NUMBER = /^number (?!-|0$|N)/
-/** What the type and the text of an option's value look like together. */
+/** What the type and the text of an option's value look like together; `null` is a type of its own. */
 const OPTIONS = {
-  token: /^[sf]/,
+  // `null` is what a page's storage returns for a token that it does not have.
+  token: /^([sf]|null)/,
   transports: /^object (,?(websocket|sse|polling))+$/,
   queue: /^o/,
   timeout: NUMBER,
@@ -21,8 +22,7 @@ const misuse = (message: string): Error => failure(refused('REALTIME_ERR_OPTIONS
 
 function check (given: object, known: Readonly<Record<string, RegExp>>): void {
   for (const [name, value] of Object.entries(given)) {
-    // `null` is what a page's storage returns for a token that it does not have.
-    if (value != null && !known[name]?.test(`${typeof value} ${value}`)) {
+    if (value !== undefined && !known[name]?.test(`${value === null ? value : typeof value} ${value}`)) {
       throw misuse(`${name} cannot be ${value}; known: ${Object.keys(known)}`)
     }
   }

@@ -157,6 +157,28 @@ t.test('an option or a URL that is unknown or wrong is refused at the call, by i
   }
 })
 
+t.test('null is refused as a value of every option, but for a token that the page does not have', async (t) => {
+  const url = 'ws://127.0.0.1:9/ws'
+  const refusal = (options: object): { code: string, message: string } => {
+    try {
+      connect(url, options).close()
+    } catch (error) {
+      return error as ReturnType<typeof refusal>
+    }
+    return { code: 'none', message: '' }
+  }
+  const known = (options: object): string[] => refusal(options).message.split('known: ')[1]!.split(',')
+  const options = [
+    ...known({ nothing: 1 }).map((name) => [name, { [name]: null }] as const),
+    ...known({ queue: { nothing: 1 } }).map((name) => [name, { queue: { [name]: null } }] as const)
+  ]
+  t.ok(options.length > 12)
+  for (const [name, each] of options) {
+    if (name === 'token') t.same(refusal(each).code, 'none')
+    else t.match(refusal(each), { code: 'REALTIME_ERR_OPTIONS', message: `${name} cannot be null` }, name)
+  }
+})
+
 t.test('a client that is made while a page is rendered on a server does nothing, and can be closed', async (t) => {
   let dials = 0
   class Dialled { constructor () { dials++ } }
