@@ -257,6 +257,9 @@ export class Membership implements Follower, Walked, Offered {
   /** Whether the `latest` values are still being brought to it, those that are set meanwhile among them. */
   get isReading (): boolean { return this.#values !== undefined }
 
+  /** Whether it will be brought a value that is set meanwhile, or a removal: nothing is removed for who has nothing. */
+  isBrought ({ isRemoval }: EventHead): boolean { return isRemoval !== true || this.#values?.isReturn !== false }
+
   /** Whether it may have been shown a value of this version. */
   isShown (version: number | undefined): boolean { return this.#values?.has(version) !== false }
 

@@ -232,9 +232,12 @@ export class Room implements RoomOfMember {
         }
         if (position !== undefined) membership.floor = offset
         if (version !== undefined && membership.knows(version)) continue
+        if (isValue && membership.isReading) {
+          // It is brought this one with the others.
+          if (membership.isBrought(event)) recipients++
+          continue
+        }
         recipients++
-        // It is brought this one with the others.
-        if (isValue && membership.isReading) continue
         membership.member.send(packet, flush)
       } else if (position !== undefined && !isExcepted && membership.state === 'following') recipients++
     }
@@ -301,8 +304,11 @@ export class Room implements RoomOfMember {
           if (isExcepted) return membership.passOver(packet.position)
           if (offset !== undefined) membership.floor = offset
           if (version !== undefined && membership.knows(version)) return
+          if (isValue && membership.isReading) {
+            if (membership.isBrought(event)) recipients++
+            return
+          }
           recipients++
-          if (isValue && membership.isReading) return
           audience?.add(membership.member)
           membership.member.send(packet, flush)
         } else if (offset !== undefined && !isExcepted && membership.state === 'following') recipients++

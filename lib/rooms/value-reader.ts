@@ -20,7 +20,6 @@ export class ValueReader {
   readonly #values: Pick<LatestValues, 'late' | 'newest' | 'show'>
   #version: number | undefined
   #late: number
-  /** Whether it is told of removals. */
   #isReturn: boolean
   /** The newest version, and the number of late values, when it began. */
   readonly #first: { readonly version: number, readonly late: number }
@@ -40,6 +39,9 @@ export class ValueReader {
     this.#isReturn = isReturn
     this.#first = { version: values.newest, late: values.late }
   }
+
+  /** Whether it is told of removals, because it may have what is removed. */
+  get isReturn (): boolean { return this.#isReturn }
 
   /** The late values up to this number have been brought, or are told by their versions. */
   get late (): number { return this.#late }

@@ -154,6 +154,7 @@ class SlowPeer {
   version: number | undefined
   membership!: Membership
   isOpen = true
+  hasRoom = true
   readonly #fault: (what: string) => void
 
   constructor (fault: (what: string) => void) {
@@ -162,10 +163,12 @@ class SlowPeer {
 
   enter (room: Room, version: number | undefined): void {
     this.isOpen = true
+    const isFull = (): boolean => !this.hasRoom
     const member = {
       id: 'c',
       userId: 'u',
       isOpen: true,
+      get hasRoom () { return !isFull() },
       send: (packet: Packet): boolean => {
         this.waiting.push(packet)
         return this.waiting.length < 3
@@ -280,6 +283,14 @@ t.test('who is still brought the values is counted for one that is set, and is a
   for (let n = 1; n <= 4; n++) set(room, value(`k${n}`, n * 10))
   const peer = new SlowPeer((what) => { throw new Error(what) })
   peer.enter(room, undefined)
+  const full = new SlowPeer((what) => { throw new Error(what) })
+  full.hasRoom = false
+  full.enter(room, undefined)
+  t.equal(await room.event(value('k0', 49, true)), 1, 'who has nothing yet is told of no removal')
+  full.hasRoom = true
+  for (const callback of full.held.splice(0)) callback()
+  t.equal(full.waiting.some(({ event }) => event!.isRemoval), false)
+  room.remove(full.membership)
   t.equal(await room.event(value('k1', 50)), 1)
   t.equal(await room.event(value('k1', 60, true)), 1)
   const asked: string[] = []
@@ -290,5 +301,5 @@ t.test('who is still brought the values is counted for one that is set, and is a
   t.equal(peer.waiting.at(-1)!.event!.ack, 'a.1', 'it does not wait for the values')
   peer.waiting.length = 0
   for (const callback of peer.held.splice(0)) callback()
-  t.same(peer.waiting.map(({ event }) => event!.key), ['k4', 'k1'], 'the newest of each')
+  t.same(peer.waiting.map(({ event }) => event!.key), ['k4', 'k0', 'k1'], 'the newest of each')
 })
