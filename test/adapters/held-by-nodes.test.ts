@@ -4,7 +4,10 @@ import t, { type Test } from 'tap'
 import { Redis } from 'ioredis'
 import { connect } from '@nats-io/transport-node'
 import { Kvm, type KV } from '@nats-io/kv'
+import { Nodes, type Beat } from '../../lib/adapters/broker/nodes.js'
 import { Keys } from '../../lib/adapters/redis/keys.js'
+import type { RedisLink } from '../../lib/adapters/redis/link.js'
+import { redisLeases } from '../../lib/adapters/redis/stores.js'
 import { stateKey } from '../../lib/adapters/nats/tokens.js'
 import { NATS, REDIS, type Broker } from '../helpers/brokers.js'
 import { missing, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
@@ -350,3 +353,22 @@ t.test(
     t.same(leaves(b), ['ann'])
   }
 )
+
+t.test('redis: what a dead node held of a limit is asked to be freed until it was, also where a slot was free meanwhile', async (t) => {
+  const asked: unknown[] = []
+  const answers = ['0', '5', '0', '0', '0']
+  const link = {
+    insist: async (_asking: string, _key: string, ask: () => Promise<boolean>) => await ask(),
+    script: async (_script: unknown, _keys: unknown, args: readonly unknown[]) => {
+      asked.push(args[4])
+      return answers.shift()
+    }
+  } as unknown as RedisLink
+  const beat = async (): Promise<Beat> => ({ now: 10 * LEASE, before: undefined, others: [{ node: 'x', at: 0 }] })
+  const leases = redisLeases(link, new Keys(''), new Nodes({ node: 'a', beat, hold: async () => undefined }))
+  t.equal(await leases.acquire('user:ann', 'one', 1, LEASE), true)
+  t.same(asked, ['', 'x 0'])
+  t.equal(await leases.acquire('user:ann', 'two', 1, LEASE), false)
+  t.equal(await leases.acquire('user:ann', 'two', 1, LEASE), false)
+  t.same(asked.slice(2), ['x 0', 'x 0', ''], 'until there can be none left')
+})

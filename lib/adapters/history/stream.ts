@@ -279,14 +279,17 @@ export class Streams {
   /** @returns whether there is more to do now */
   sweep (now: number, most: number): boolean {
     if (this.#retention.sweep(now, most)) return true
-    const isMore = this.#forgetUnused(this.#unused, now - UNUSED_TTL, most)
-    return this.#forgetUnused(this.#idle, now - DAY, most) || isMore
+    const isMore = this.#forgetUnused(this.#unused, UNUSED_TTL, now, most)
+    return this.#forgetUnused(this.#idle, DAY, now, most) || isMore
   }
 
-  #forgetUnused (rooms: LinkedList<Known>, usedBefore: number, most: number): boolean {
-    for (let rest = most; rooms.first !== undefined && rooms.first.item.usedAt <= usedBefore; rest--) {
+  #forgetUnused (rooms: LinkedList<Known>, ttl: number, now: number, most: number): boolean {
+    for (let rest = most; rooms.first !== undefined && rooms.first.item.usedAt <= now - ttl; rest--) {
       if (rest === 0) return true
-      this.delete(rooms.first.item.room)
+      const known = rooms.first.item
+      // Events may be kept for longer: then it is looked at again when as much time has passed.
+      if (known.stream.length > 0) this.#use(known, now)
+      else this.delete(known.room)
     }
     return false
   }

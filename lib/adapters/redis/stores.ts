@@ -21,12 +21,12 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
     const dead = namesOf(nodes.dead(ttl))
     return buried.get(key, performance.now()) === dead ? '' : dead
   }
-  const noteBuried = (key: string, ttl: number): void => {
+  const noteBuried = (key: string, dead: string): void => {
     const now = performance.now()
-    // What a node took after its last heartbeat is held that much longer.
-    const [dead, settled] = [namesOf(nodes.dead(ttl)), namesOf(nodes.dead(ttl + 2 * BEAT))]
-    if (dead !== '' && dead === settled) buried.set(key, dead, now + HELD, now)
+    if (dead !== '') buried.set(key, dead, now + HELD, now)
   }
+  // What a node took after its last heartbeat is held that much longer.
+  const isSettled = (dead: string, ttl: number): boolean => dead === namesOf(nodes.dead(ttl + 2 * BEAT))
   const stamps = new Stamps()
   let longest = 0
   return {
@@ -37,9 +37,12 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       const names = keys.leases(key)
       const name = keyOf(key, holder)
       if (mark !== '') stamps.begin(name, fence)
+      let settled = ''
       // A holder that has the slot already, and lost the answer, still has it only once.
       const ask = async (): Promise<boolean> => await link.insist('change', names[0]!, async () => {
-        const args = [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl), nodes.asOf, fence ?? '']
+        const dead = deadFor(key, ttl)
+        settled = isSettled(dead, ttl) ? dead : ''
+        const args = [wellFormed(holder), limit, ttl, mark, dead, nodes.asOf, fence ?? '']
         const taken = Number(await link.script(LEASE_ACQUIRE, names, args))
         if (taken > 0 && mark !== '') stamps.set(name, taken)
         return taken > 0
@@ -50,7 +53,8 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       await nodes.look()
       if (deadFor(key, ttl) === '') return false
       const isTaken = await ask()
-      noteBuried(key, ttl)
+      // One that was free needed no burial.
+      if (!isTaken) noteBuried(key, settled)
       return isTaken
     },
     async renew (leases, ttl) {

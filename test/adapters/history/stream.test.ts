@@ -82,6 +82,23 @@ t.test('rooms without an event are forgotten first and soon, pinned ones never',
   t.equal(streams.size, 0)
 })
 
+t.test('events that are kept for longer than a day are there until their time is over, also in a room that nobody uses', async (t) => {
+  const streams = new Streams(1_000_000, 100)
+  const [day, week] = [86_400_000, 7 * 86_400_000]
+  publish(streams, 'inbox', 0, 'x', { size: 100, ttl: week })
+  publish(streams, 'hall', 0)
+  const { epoch } = streams.peek('inbox')!
+  const sweepUntil = (from: number, to: number): void => {
+    for (let now = from; now <= to; now += 100_000) while (streams.sweep(now, 1_000));
+  }
+  sweepUntil(0, week - 200_000)
+  t.equal(streams.peek('hall'), undefined)
+  t.match(streams.peek('inbox')?.read({ since: { epoch, offset: 0 }, limit: 10 }), { resumed: true, events: [{}] })
+  sweepUntil(week - 100_000, week + 2 * day)
+  t.equal(streams.size, 0)
+  t.equal(streams.bytes, 0)
+})
+
 t.test('latest values count in the same budget, and end at their time', async (t) => {
   const streams = new Streams(100_000, 1_000)
   const set = (room: string, key: string, now: number, version: number): void => {

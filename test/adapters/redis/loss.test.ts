@@ -382,6 +382,29 @@ else {
     t.equal(await client.xlen(stream), 4)
   })
 
+  t.test('redis: a server that refuses to write gives the texts of a room beside one whose writer is gone, which ends later', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const { adapter: { texts } } = await join(t, server.url, 'a')
+    const growing = { ...reliable, append: { size: 1_048_576, ttl: 60_000 } }
+    for (const [key, lease] of [['gone', 1], ['grows', 60_000]] as const) {
+      const part = { before: '{"text":"', inside: key, isList: false, from: 0, to: key.length, end: undefined }
+      const step = { type: 'answer', key, timestamp: Date.now(), writer: key, number: 0, lease, part }
+      t.equal(await texts!.write('chat/1', step, growing), 'written')
+    }
+    const kept = await texts!.read('chat/1', growing)
+    const known = kept.map(({ type, key, part: { version, begun, to } }) => {
+      // Of the one that grows the last stretch was lost on the way.
+      return { type, key, version: key === 'grows' ? version - 1 : version, begun, to }
+    })
+    const changed = async (): Promise<string[]> => (await texts!.check('chat/1', known, growing)).map(({ key }) => key)
+    await client.config('SET', 'min-replicas-to-write', '1')
+    await until('the lease is over', () => Date.now() > kept[0]!.timestamp + 10)
+    t.same(await changed(), ['grows'])
+    await client.config('SET', 'min-replicas-to-write', '0')
+    t.same(await changed(), ['gone', 'grows'])
+  })
+
   t.test('redis: a server that refuses to write lists who is shown, also where somebody should have left by now', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Unread } from '../../../lib/adapters/broker/unread.js'
-import { Nodes } from '../../../lib/adapters/broker/nodes.js'
+import { until } from '../../../lib/adapters/contract/until.js'
+import { Nodes, type Beat } from '../../../lib/adapters/broker/nodes.js'
 import { Keys } from '../../../lib/adapters/redis/keys.js'
 import type { RedisLink } from '../../../lib/adapters/redis/link.js'
 import { RedisPresence } from '../../../lib/adapters/redis/presence.js'
@@ -75,4 +76,44 @@ t.test('a room in which one leave ends sooner than another is swept for both', a
     at(ms)
     t.equal((await swept()).length, count, `${ms} ms`)
   }
+})
+
+t.test('a room that is entered while other rooms are rid of what dead nodes held is rid of it by the next sweep where that fails', async (t) => {
+  const buried: string[] = []
+  let isAway = false
+  const gate: { opens?: Promise<void> } = {}
+  const link = {
+    isUp: true,
+    run: '',
+    shardOf: () => '',
+    script: async () => ['1', ''],
+    manySettled: async (_script: unknown, args: unknown[], items: ReadonlyArray<{ keys: readonly string[] }>) => {
+      const result = isAway
+        ? { status: 'rejected', reason: new Error('away') }
+        : { status: 'fulfilled', value: items.map(() => '0') }
+      if (args[1] === '') return [[items, { status: 'fulfilled', value: items.map(() => '0') }]]
+      buried.push(...items.map(({ keys }) => keys[0]!))
+      if (!isAway) await gate.opens
+      return [[items, result]]
+    }
+  } as unknown as RedisLink
+  const beat = async (): Promise<Beat> => ({ now: 1_000_000, before: undefined, others: [{ node: 'x', at: 0 }] })
+  const nodes = new Nodes({ node: 'a', beat, hold: async () => undefined })
+  const presence = new RedisPresence(link, new Keys(''), {} as Unread, nodes)
+  await nodes.beat()
+  await presence.join('chat/1', ann, 60_000)
+  let go = (): void => {}
+  gate.opens = new Promise((resolve) => { go = resolve })
+  const sweeping = presence.sweep()
+  await until('rooms are being rid of it', () => buried.length === 2)
+  isAway = true
+  await presence.join('chat/2', ann, 60_000)
+  isAway = false
+  go()
+  await sweeping
+  buried.length = 0
+  await presence.sweep()
+  t.same(buried, ['{chat/2}:presence'])
+  await presence.sweep()
+  t.equal(buried.length, 1, 'once')
 })

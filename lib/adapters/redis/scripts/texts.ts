@@ -118,7 +118,8 @@ return 'written'
 `)
 
 /**
- * Ends texts whose writer's lease is over, and tells which ones are not as a node knows them.
+ * Ends texts whose writer's lease is over, and tells which ones are not as a node knows them. A server that refuses to
+ * write ends none for now, and tells of the others.
  *
  * KEYS  of each text as TEXT_WRITE
  * ARGV  1 ttl in ms, then per text: 2 name, 3 version that is known; last the deadline
@@ -129,7 +130,7 @@ local reply = {}
 for i = 1, #KEYS / 6 do
   use((i - 1) * 6 + 1)
   local known = redis.call('HMGET', state, 'end', 'lease')
-  if known[1] == '' and tonumber(known[2]) <= millis() then lose(ARGV[i * 2], ARGV[1]) end
+  if known[1] == '' and tonumber(known[2]) <= millis() then pcall(lose, ARGV[i * 2], ARGV[1]) end
   reply[i] = redis.call('HGET', state, 'version') or ''
 end
 return reply
