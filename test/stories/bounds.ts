@@ -29,6 +29,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   'upgrades under way': 'test/server/pending-upgrades.test.ts',
   'what upgrades were refused with': 'test/stories/bounded-memory.test.ts',
   'frames for one connection': 'test/connection/outbox.property.test.ts',
+  'packets of one turn': 'test/connection/outbox.test.ts',
   connections: 'test/stories/admission-order.test.ts',
   'of one connection: its rooms': 'test/app/app-rooms.test.ts',
   'rooms with members, and the members': 'test/app/app-rooms.test.ts',
@@ -49,7 +50,6 @@ const EXPIRING = 'a map that runs out, made with its bound, which is driven as o
 const CONNECTIONS = 'as many as connections and their rooms, whose bounds are driven'
 const CALLS = 'one for each call that is under way; whoever calls waits for it'
 const DECLARED = 'as many as the application declares, and no peer adds one'
-const TURN = 'empty behind each turn of the event loop'
 const SOCKETS = 'as many as sockets, which the system bounds'
 
 /** What cannot be driven to a bound of its own, and why. */
@@ -64,6 +64,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'sockets of the first attempt': 'one of each server that is named, and that only while the node starts',
   'presence entries': CONNECTIONS,
   'rooms with values that end': CONNECTIONS,
+  'rooms in which it could not': CONNECTIONS,
   'users with connections': CONNECTIONS,
   'a list of connections while': CALLS,
   'joins of presence under way': CALLS,
@@ -73,7 +74,6 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'revocations that other nodes were told of': EXPIRING,
   'limits among whose slots': EXPIRING,
   'why connections ended': EXPIRING,
-  'packets of one turn': TURN,
   'compressed frames': 'one of each frame while it is written',
   'pings by the application': CALLS,
   polls: 'one of each connection',
