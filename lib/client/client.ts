@@ -29,7 +29,7 @@ const AGAIN = 1_000
  */
 export function createClient (url: string, options: CoreOptions): CoreClient {
   const rooms = new Map<string, Room>()
-  /** Messages and requests that wait for an answer; they are called without one when the link ends. */
+  /** What is on its way and has no answer, messages and requests: called without one when the link ends. */
   const calls = new Map<string, (answer?: Frame) => void>()
   const { on, emit } = listeners()
   let count = 0
@@ -98,9 +98,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   /** Sends a message to the present link, and handles the answer. @param weight 1 where others wait for it */
   const deliver = (message: Waiting, weight: number): void => {
     const { room } = message.handle
-    message.isSent = true
     request(message.frame, (answer) => {
-      message.isSent = false
       if (!answer) return
       const { type, data } = answer as Frame & { data: Refused }
       if (type === 'ack') message.settle(0, answer)
@@ -140,10 +138,10 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       }
     }
     for (const message of queue.waiting.values()) {
-      const { handle: { room }, isSent, frame } = message
+      const { handle: { room }, frame } = message
       /** 0 where it waits for no other, nor any other for it; otherwise 1. */
       const weight = +!room.entered.concurrent?.includes(frame.type)
-      if (!isSent) {
+      if (!calls.has(frame.id)) {
         if (!room.isIn || (weight && room.flying >= most)) continue
         const sendAt = room.sendAt[weight]!
         const wait = sendAt > at ? sendAt - at : (room.take ?? take)(weight)
@@ -172,13 +170,13 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     query () {
       // Rooms that are refused for now are left out, because they would make the server refuse the whole request.
       const asked = [...rooms.values()].filter(({ until }) => until <= now())
-      const last = Math.max(...asked.map(({ last = 0 }) => last))
+      const last = Math.max(0, ...asked.map(({ last = 0 }) => last))
       for (const room of asked) room.isAsked = line.isHttp
       return {
         // Each poll may come to another node, which knows nothing of the polls before it.
         rooms: (line.former ? `&connection=${line.former}` : '') +
           asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
-        first: (last > 0 ? `&last=${last}` : '') + core.whereOf(asked)
+        first: (last ? `&last=${last}` : '') + core.whereOf(asked)
       }
     },
     up ({ limits }) { take = bucket(limits?.rate) },

@@ -10,8 +10,6 @@ export interface Waiting {
   readonly frame: UpFrame & { readonly id: string }
   /** Who sends it. */
   readonly handle: Handle
-  /** Whether it was written to the present link. */
-  isSent?: boolean
   /**
    * Takes it out of the queue, and resolves with the data of `ack`, or rejects with `error` where there is none: a
    * signal may have any reason. Nothing is sent in its place yet, since that may be settled with it.
