@@ -354,6 +354,33 @@ t.test(
   }
 )
 
+t.test('redis: a node that has given back all it held is forgotten when it ends, and no other one', { skip: missing('redis-server') }, async (t) => {
+  const server = await startRedis(t)
+  const client = new Redis(server.url)
+  t.teardown(() => { client.disconnect() })
+  const count = async (): Promise<number> => await client.zcard(new Keys('realtime:').nodes)
+  const holds = async (id: string): Promise<Node> => {
+    const made = await node(t, REDIS.make(server.port), id)
+    const { leases, presence } = made.adapter
+    await leases!.acquire('user:ann', `c-${id}`, 10, LEASE, 1)
+    await made.adapter.subscribe('chat/1', reliable)
+    await presence!.join('chat/1', { userId: id, connection: `c-${id}`, fence: 1 }, LEASE)
+    return made
+  }
+  const [ended, slot, present] = [await holds('ended'), await holds('slot'), await holds('present')]
+  for (const { adapter: { leases, presence }, host: { nodeId } } of [ended, slot, present]) {
+    const grace = nodeId === 'slot' ? 0 : 10_000
+    if (nodeId !== 'present') {
+      await presence!.leave('chat/1', { userId: nodeId, connection: `c-${nodeId}`, fence: 1 }, grace)
+    }
+    if (nodeId !== 'slot') await leases!.release('user:ann', `c-${nodeId}`, 1)
+  }
+  for (const [each, left] of [[present, 3], [slot, 3], [ended, 2]] as const) {
+    await each.adapter.close()
+    t.equal(await count(), left, each.host.nodeId)
+  }
+})
+
 t.test('redis: what a dead node held of a limit is asked to be freed until it was, also where a slot was free meanwhile', async (t) => {
   const asked: unknown[] = []
   const answers = ['0', '5', '0', '0', '0']

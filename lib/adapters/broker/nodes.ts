@@ -87,6 +87,9 @@ export class Nodes {
   /** Name of this node for its whole life, whatever name its leases bear. */
   get id (): string { return this.#options.node }
 
+  /** The only name that this node has had; absent where it had others, which older data may bear for longer. */
+  get onlyName (): string | undefined { return this.#renamed === 0 ? this.#name : undefined }
+
   /**
    * Takes everything that this node holds again by another name, because the broker has other data than before, maybe
    * older. Entries of the old name in that data that this node no longer holds expire with the lease of the old name.

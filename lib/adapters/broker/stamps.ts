@@ -19,11 +19,19 @@ const UNKNOWN: Taken = { stamp: 0, fence: 0 }
  */
 export class Stamps {
   readonly #taken = new ExpiringMap<Taken>(MAX_TAKEN)
+  #isInDoubt = false
 
   #of (name: string): Taken { return this.#taken.get(name, performance.now()) ?? UNKNOWN }
 
+  /** Whether it is certain that this node holds nothing any more. */
+  get isEmpty (): boolean { return this.#taken.size === 0 && !this.#isInDoubt }
+
+  /** Notes that something may have been taken of which nothing is remembered. */
+  doubt (): void { this.#isInDoubt = true }
+
   #keep (name: string, taken: Taken): void {
     const now = performance.now()
+    if (this.#taken.size >= MAX_TAKEN) this.doubt()
     this.#taken.set(name, taken, now + HELD, now)
   }
 

@@ -25,10 +25,11 @@ import { RedisValues } from './values.js'
 import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
 import { RedisRereading, type Reread } from './rereading.js'
 import { FAILED } from './scripts/script.js'
-import { FORGET, NODE_BEAT } from './scripts/stores.js'
+import { FORGET, NODE_BEAT, NODE_LEAVE } from './scripts/stores.js'
 import { POSITIONS } from './scripts/stream.js'
 import { isAway } from './unreachable.js'
 import { Repeats } from '../broker/repeats.js'
+import { Stamps } from '../broker/stamps.js'
 import { decodePayload, originOf } from '../broker/payload.js'
 import { newEpoch } from '../history/stream.js'
 import { keyOfKind } from '../../protocol/key.js'
@@ -94,6 +95,8 @@ const DEFAULTS = {
   idempotency: IDEMPOTENCY,
   historyBytes: HISTORY_BYTES
 }
+/** Milliseconds that a node which ends waits until it is off the list of nodes. */
+const GOODBYE = 500
 /** Rooms that are checked together. */
 const BATCH = 100
 
@@ -128,6 +131,7 @@ class RedisAdapter implements Adapter {
   readonly #reader: StreamReader
   readonly #repeats: Repeats
   readonly #nodes: Nodes
+  readonly #slots = new Stamps()
   readonly #marks: ShardMarks
   /** Run id of the server at which this node holds its leases and entries. */
   #heldAt: string | undefined
@@ -225,7 +229,7 @@ class RedisAdapter implements Adapter {
       host: () => this.#host!,
       again: [period(check) / 2, check]
     })
-    this.leases = redisLeases(link, this.#keys, this.#nodes)
+    this.leases = redisLeases(link, this.#keys, this.#nodes, this.#slots)
     this.claims = new BoundedClaims(redisClaims(link, this.#keys), (name) => link.script(FORGET, [name], []))
     this.denials = redisDenials(link, this.#keys)
     this.control = new RedisControl({
@@ -282,9 +286,17 @@ class RedisAdapter implements Adapter {
     this.control.close()
     this.#nodes.stop()
     this.#reader.close()
+    await this.#sayGoodbye()
     this.#link.close()
     this.#publishing?.close()
     await this.#rooms.close()
+  }
+
+  /** A node that is known to have been here costs the others a look for what it held, for an hour. */
+  async #sayGoodbye (): Promise<void> {
+    const { onlyName } = this.#nodes
+    if (onlyName === undefined || !this.presence.isEmpty || !this.#slots.isEmpty) return
+    await this.#link.script(NODE_LEAVE, [this.#keys.nodes], [onlyName], undefined, GOODBYE).catch(() => {})
   }
 
   async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {

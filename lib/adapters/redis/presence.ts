@@ -107,6 +107,9 @@ export class RedisPresence implements PresenceStore {
     if (this.#due.size > MAX_DUE) this.#due.shift()
   }
 
+  /** Whether it is certain that no entry is this node's any more. */
+  get isEmpty (): boolean { return this.#stamps.isEmpty }
+
   /** Whether this node holds presence in the room. */
   isHeld (room: string): boolean { return this.#rooms.has(room) }
 
@@ -166,6 +169,10 @@ export class RedisPresence implements PresenceStore {
       const [taken, shown] = await joining
       if (taken !== '') this.#stamps.set(name, Number(taken))
       return shown === '' ? undefined : this.#shown(shown)
+    } catch (error) {
+      // It may have been taken all the same, and by its fence alone it would be remembered.
+      if (entry.fence === undefined) this.#stamps.doubt()
+      throw error
     } finally {
       if (this.#joining.get(name) === joining) this.#joining.delete(name)
     }
@@ -258,7 +265,12 @@ export class RedisPresence implements PresenceStore {
       keyOf(userId),
       ...former.map((connection) => keyOf(connection))
     ]
-    return Number(await this.#link.script(PRESENCE_SUCCEED, this.#keys.presence(room), args)) === 1
+    const isElsewhere = Number(await this.#link.script(PRESENCE_SUCCEED, this.#keys.presence(room), args)) === 1
+    for (const connection of former) {
+      const name = nameOf(room, { userId, connection })
+      this.#stamps.forget(name, this.#stamps.get(name))
+    }
+    return isElsewhere
   }
 
   async update (room: string, { userId, data }: PresentUser): Promise<boolean> {

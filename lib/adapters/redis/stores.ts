@@ -14,7 +14,8 @@ const BATCH = 2_000
 /** Limits of which it is remembered that their slots no longer include any of dead nodes. */
 const MAX_BURIED = 10_000
 
-export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseStore {
+/** @param stamps when this node took which slot */
+export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes, stamps = new Stamps()): LeaseStore {
   /** By limit, the dead nodes of which no slot can be left there. */
   const buried = new ExpiringMap<string>(MAX_BURIED)
   const deadFor = (key: string, ttl: number): string => {
@@ -27,7 +28,6 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
   }
   // What a node took after its last heartbeat is held that much longer.
   const isSettled = (dead: string, ttl: number): boolean => dead === namesOf(nodes.dead(ttl + 2 * BEAT))
-  const stamps = new Stamps()
   let longest = 0
   return {
     renewal: (ttl) => Nodes.renewal(ttl),
@@ -37,6 +37,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       const names = keys.leases(key)
       const name = keyOf(key, holder)
       if (mark !== '') stamps.begin(name, fence)
+      if (fence === undefined) stamps.doubt()
       let settled = ''
       // A holder that has the slot already, and lost the answer, still has it only once.
       const ask = async (): Promise<boolean> => await link.insist('change', names[0]!, async () => {

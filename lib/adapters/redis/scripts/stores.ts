@@ -144,6 +144,16 @@ return reply
 `)
 
 /**
+ * Takes a node off the list that has ended and holds nothing. What it held would be held on as that of an unknown node.
+ *
+ * KEYS  1 nodes
+ * ARGV  1 node, 2 deadline
+ */
+export const NODE_LEAVE = change(1, `
+return redis.call('ZREM', KEYS[1], ARGV[1])
+`)
+
+/**
  * Claims a message id: a string '<hash>\n!<holder>' while its handler runs, '<hash>\n<outcome>' afterwards (an outcome
  * is JSON). A holder that claims what it holds has lost the answer to its claim, and gets it again.
  *
