@@ -28,6 +28,7 @@ import { FAILED } from './scripts/script.js'
 import { FORGET, NODE_BEAT, NODE_LEAVE } from './scripts/stores.js'
 import { POSITIONS } from './scripts/stream.js'
 import { isAway } from './unreachable.js'
+import { within } from '../broker/patience.js'
 import { Repeats } from '../broker/repeats.js'
 import { Stamps } from '../broker/stamps.js'
 import { decodePayload, originOf } from '../broker/payload.js'
@@ -295,7 +296,11 @@ class RedisAdapter implements Adapter {
   /** A node that is known to have been here costs the others a look for what it held, for an hour. */
   async #sayGoodbye (): Promise<void> {
     const { onlyName } = this.#nodes
-    if (onlyName === undefined || !this.presence.isEmpty || !this.#slots.isEmpty) return
+    if (onlyName === undefined || !this.#link.canSend) return
+    const isEmpty = (): boolean => this.presence.isEmpty && this.#slots.isEmpty
+    // What is being given back has been once the server has answered a later question.
+    if (!isEmpty()) await within(this.#link.call('EXISTS', this.#keys.nodes), GOODBYE).catch(() => {})
+    if (!isEmpty()) return
     await this.#link.script(NODE_LEAVE, [this.#keys.nodes], [onlyName], undefined, GOODBYE).catch(() => {})
   }
 
