@@ -1,11 +1,10 @@
-import { setImmediate } from 'node:timers/promises'
 import type { LeaseStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
 import { ExpiringMap } from '../structures/expiring-map.js'
 import { GivenUp } from '../structures/given-up.js'
 import { Lately } from '../structures/lately.js'
 import { Rerun } from '../structures/rerun.js'
-import { inTurns } from '../structures/slices.js'
+import { inLists, inTurns } from '../structures/slices.js'
 import { after, every } from '../structures/timers.js'
 
 export interface Lease {
@@ -92,10 +91,7 @@ export class Leases {
 
   /** The leases are not gathered beforehand, because one that is released meanwhile must not be taken again. */
   async #renewAll (): Promise<void> {
-    for (const batch of batchesOf(this.#options.held())) {
-      await this.#renewBatch(batch)
-      await setImmediate()
-    }
+    await inLists(this.#options.held(), BATCH, (batch) => this.#renewBatch(batch))
   }
 
   /** Gives those back once more that were given back during the renewal, since it may have taken them again. */
@@ -194,14 +190,14 @@ export class Leases {
     if (this.#isTelling || this.#untold.size === 0) return
     this.#isTelling = true
     try {
-      for (const batch of batchesOf(this.#stillUntold())) {
+      await inLists(this.#stillUntold(), BATCH, async (batch) => {
         await this.#renewBatch(batch)
         this.#again = AGAIN.first
         const now = performance.now()
         for (const lease of batch) {
           if (this.#untold.get(nameOf(lease), now) === lease) this.#untold.delete(nameOf(lease))
         }
-      }
+      })
     } catch {
       // The adapter is still away.
       this.#payLater()
@@ -224,15 +220,3 @@ function givenUp (count: number): string {
 }
 
 function nameOf ({ key, holder }: Lease): string { return keyOf(holder, key) }
-
-/** As many at a time as one command takes; each is asked for when its batch is. */
-function * batchesOf (leases: Iterable<HeldLease>): Generator<readonly HeldLease[]> {
-  let batch: HeldLease[] = []
-  for (const lease of leases) {
-    batch.push(lease)
-    if (batch.length < BATCH) continue
-    yield batch
-    batch = []
-  }
-  if (batch.length > 0) yield batch
-}

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import type { PresenceChange, PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
 import { GivenUp } from '../structures/given-up.js'
@@ -6,6 +5,7 @@ import { Lately } from '../structures/lately.js'
 import { OrderedMap } from '../structures/ordered-map.js'
 import { Rerun } from '../structures/rerun.js'
 import { ShardedMap } from '../structures/sharded-map.js'
+import { inLists } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
 
 export interface PresenceOptions {
@@ -124,15 +124,7 @@ export class PresenceKeeper {
   }
 
   async #renewAll (): Promise<void> {
-    let batch: Placed[] = []
-    for (const entry of this.#entries.values()) {
-      batch.push(entry)
-      if (batch.length < BATCH) continue
-      await this.#renewSome(batch)
-      await setImmediate()
-      batch = []
-    }
-    if (batch.length > 0) await this.#renewSome(batch)
+    await inLists(this.#entries.values(), BATCH, (batch) => this.#renewSome(batch))
   }
 
   /**

@@ -69,3 +69,40 @@ export async function inTurns<T> (items: Iterable<T>, atOnce: number, step: (ite
     done++
   }
 }
+
+/** Each item is asked for when its list is, so that one that is gone by then is left out. */
+function * listsOf<T> (items: Iterable<T>, size: number): Generator<readonly T[]> {
+  let list: T[] = []
+  for (const item of items) {
+    list.push(item)
+    if (list.length < size) continue
+    yield list
+    list = []
+  }
+  if (list.length > 0) yield list
+}
+
+/**
+ * Runs a step for very many items, `size` of them at a time, each time in a turn of its own. A step that fails keeps
+ * none of those behind it back.
+ *
+ * @throws what the first step threw that failed, when all have been run
+ */
+export async function inLists<T> (
+  items: Iterable<T>,
+  size: number,
+  step: (list: readonly T[]) => unknown
+): Promise<void> {
+  const failed: unknown[] = []
+  let isFirst = true
+  for (const list of listsOf(items, size)) {
+    if (!isFirst) await nextTurn()
+    isFirst = false
+    try {
+      await step(list)
+    } catch (error) {
+      failed.push(error)
+    }
+  }
+  if (failed.length > 0) throw failed[0]
+}

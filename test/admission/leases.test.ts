@@ -130,6 +130,14 @@ t.test('many leases are renewed a hundred at a time', async (t) => {
   t.same(store.renewed, [100, 100, 50])
 })
 
+t.test('leases whose renewal fails keep none of the others from being renewed', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store, { held: () => held(250) })
+  store.onRenew = () => { if (store.renewed.length === 1) throw new Error('its shard is away') }
+  await t.rejects(leases.restore(), { message: 'its shard is away' })
+  t.same(store.renewed, [100, 100, 50])
+})
+
 t.test('nothing is asked of the store where nothing is held', async (t) => {
   const store = new FakeStore()
   await make(store).leases.restore()

@@ -34,6 +34,23 @@ t.test(
   }
 )
 
+t.test('entries whose renewal fails keep none of the others from being renewed', async (t) => {
+  const renewed = new Set<string>()
+  const keeper = new PresenceKeeper({
+    join: () => {},
+    leave: () => {},
+    snapshot: () => ({ sequence: 0, total: 0 }),
+    sweep: () => {},
+    renew: async (entries) => {
+      if (entries.some(({ room }) => room === 'chat/0')) throw new Error('its shard is away')
+      for (const { room } of entries) renewed.add(room)
+    }
+  }, { grace: 1_000, lease: LEASE }, () => [], () => {})
+  for (let room = 0; room < 1_200; room++) await keeper.join(`chat/${room}`, { userId: 'ada', connection: 'c' })
+  await t.rejects(keeper.renew(), { message: 'its shard is away' })
+  t.equal(renewed.size, 700, 'all that are not in one step with it')
+})
+
 t.test(
   'an entry that ends, or goes to another node, while it is being renewed is ended behind the renewal once more',
   async (t) => {

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { gather, inBatches, inTurns } from '../../lib/structures/slices.js'
+import { gather, inBatches, inLists, inTurns } from '../../lib/structures/slices.js'
 
 const MANY = Array.from({ length: 5_000 }, (_, index) => index)
 
@@ -57,3 +57,14 @@ t.test(
     t.equal(begun, 20)
   }
 )
+
+t.test('of very many that are stepped through in lists, one that fails keeps no other from its step', async (t) => {
+  const seen: number[] = []
+  const work = inLists(MANY, 1_000, async (list) => {
+    await setImmediate()
+    if (list[0] === 1_000 || list[0] === 3_000) throw new Error(`${list[0]} is away`)
+    seen.push(...list)
+  })
+  await t.rejects(work, { message: '1000 is away' }, 'behind all others')
+  t.same(seen, MANY.filter((item) => Math.floor(item / 1_000) % 2 === 0))
+})

@@ -1,6 +1,7 @@
 import { keyOf, wellFormed } from '../../protocol/key.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
+import { inLists } from '../../structures/slices.js'
 import { BEAT, HELD, namesOf, Nodes } from '../broker/nodes.js'
 import { Stamps } from '../broker/stamps.js'
 import type { Keys } from './keys.js'
@@ -64,9 +65,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes, stamps =
       const items = leases.map(({ key, holder, fence }) => {
         return { keys: keys.leases(key), args: [wellFormed(holder), stamps.renew(keyOf(key, holder)), fence ?? ''] }
       })
-      for (let index = 0; index < items.length; index += BATCH) {
-        await link.many(LEASE_RENEW, args, items.slice(index, index + BATCH))
-      }
+      await inLists(items, BATCH, (batch) => link.many(LEASE_RENEW, args, batch))
     },
     async release (key, holder, fence) {
       const name = keyOf(key, holder)
