@@ -337,7 +337,8 @@ export class RedisPresence implements PresenceStore {
     for (const room of failed.keys()) this.look(room, 0)
     await this.#buryLeft()
     await this.#burial.run(this.#leases)
-    if (failed.size > 0) throw failed.values().next().value
+    const [error] = failed.values()
+    if (error !== undefined) throw error
   }
 
   /** Notes that a room is swept: what expires there later still has to be. */
@@ -377,8 +378,9 @@ export class RedisPresence implements PresenceStore {
       const failed = await this.#sweep(some, dead)
       for (const room of some) if (!failed.has(room)) left.delete(room)
       for (const [room, error] of failed) all.set(room, error)
-      const isThere = failed.size < some.length || ![...failed.values()].every(isAway)
-      if (!isThere) away = failed.values().next().value
+      const errors = [...failed.values()]
+      const isThere = errors.length < some.length || !errors.every(isAway)
+      if (!isThere) away = errors[0]
       return isThere
     })
     // Those of a shard that is away were not asked for.
