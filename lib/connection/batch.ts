@@ -56,6 +56,12 @@ export class Batch {
     return child
   }
 
+  /** Whether no longer sequence has been made of this one. */
+  get isLeaf (): boolean { return this.#next === undefined }
+
+  /** Lets go of the longer sequences that were made of this one; what waits leads to its beginning, not to its end. */
+  cut (): void { this.#next = this.#child = this.#others = undefined }
+
   /** All frames as one write. */
   get bytes (): Uint8Array {
     if (this.count === 1) return this.#packet!.bytes

@@ -40,6 +40,11 @@ export class Flusher {
   reachable = 0
   /** Root of this turn's sequences. */
   #root = new Batch()
+  /** Root of the sequences that wait for a window. */
+  readonly #gathered = new Batch()
+  /** Those of them that were made longer in this turn, and in the one before. */
+  #grown: Batch[] = []
+  #grownBefore: Batch[] = []
   #due: Flushable[] = []
   #isArmed = false
   readonly #windows = new Map<number, { readonly due: Flushable[], timer: NodeJS.Timeout }>()
@@ -57,6 +62,26 @@ export class Flusher {
   begin (packet: Packet): Batch {
     this.#arm()
     return this.#root.add(packet)
+  }
+
+  /**
+   * Adds a packet to a sequence that waits for a window. It may wait for a minute, so what others have made of it is
+   * cut off: their frames have long left. That is done one turn later than it could be, because members of a large room
+   * with the same frames may be offered the next one in two turns, and are to share it all the same.
+   */
+  gather (packet: Packet, batch: Batch = this.#gathered): Batch {
+    if (batch.isLeaf) {
+      this.#grown.push(batch)
+      this.#arm()
+    }
+    return batch.add(packet)
+  }
+
+  #cut (): void {
+    for (const batch of this.#grownBefore) batch.cut()
+    this.#grownBefore = this.#grown
+    this.#grown = []
+    if (this.#grownBefore.length > 0) this.#arm()
   }
 
   #arm (): void {
@@ -85,6 +110,7 @@ export class Flusher {
     this.#due = []
     this.#isArmed = false
     this.#root = new Batch()
+    if (this.#grown.length > 0 || this.#grownBefore.length > 0) this.#cut()
     const end = performance.now() + SLICE
     for (let i = 0; i < due.length; i++) {
       if (i % AHEAD === 0) this.reachable = lookAhead(due, i)

@@ -118,7 +118,9 @@ export class Outbox {
     counters.waiting++
     counters.waitingBytes += packet.bytes.length
     if (flush > 0) this.#isGathered = true
-    this.#batch = this.#batch?.add(packet) ?? this.#host.flusher.begin(packet)
+    this.#batch = this.#isGathered
+      ? this.#host.flusher.gather(packet, this.#batch)
+      : this.#batch?.add(packet) ?? this.#host.flusher.begin(packet)
     if (this.#batch.size > LINK_BUFFER && this.#thin(this.#batch).size > LINK_BUFFER) {
       this.flush()
       // Compression has fallen behind, so the frames that wait for it go out uncompressed.

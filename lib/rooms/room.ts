@@ -213,6 +213,7 @@ export class Room implements RoomOfMember {
     const isValue = event.delivery === 'latest'
     const version = isValue ? event.version : undefined
     const { flush } = this.declaration
+    if (flush > 0) packet.detach()
     let recipients = 0
     this.#loops++
     const members = this.#members

@@ -93,6 +93,60 @@ t.test('connections with the same frames pending share one buffer, others do not
   t.notOk(Buffer.from(written[0]!).equals(Buffer.from(written[2]!)))
 })
 
+t.test('while a connection waits for a window, frames that have left on others are let go', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const flusher = new HandFlusher()
+  const [waiting, other, third] = [0, 1, 2].map(() => make(1e6, new FakeLink(), flusher)) as [Made, Made, Made]
+  const left: Array<WeakRef<Packet>> = []
+  const leaves = (data: number): Packet => {
+    const packet = event(data)
+    left.push(new WeakRef(packet))
+    return packet
+  }
+  for (const data of [10, 20, 30]) {
+    const gathered = event(data)
+    for (const { outbox } of [waiting, other]) outbox.push(gathered, 60_000)
+    third.outbox.push(leaves(data + 1))
+    for (const { outbox } of [other, third]) outbox.push(leaves(data + 2), 60_000)
+    other.outbox.push(leaves(data + 3))
+    third.outbox.push(leaves(data + 4))
+    await turn()
+  }
+  await turn()
+  await turn()
+  gc()
+  t.same(left.filter((packet) => packet.deref() !== undefined), [])
+  t.equal(left.length, 15)
+  t.same(waiting.link.seen, [])
+  flusher.endWindows()
+  await turn()
+  t.same(waiting.link.seen, [10, 20, 30])
+  t.same(other.link.seen, [10, 12, 13, 20, 22, 23, 30, 32, 33])
+})
+
+t.test('connections that wait for a window share one buffer, also where they are reached in two turns', async (t) => {
+  const flusher = new HandFlusher()
+  const written: Uint8Array[] = []
+  class Keeping extends FakeLink {
+    override write (bytes: Uint8Array): boolean {
+      written.push(bytes)
+      return true
+    }
+  }
+  const [a, b] = [make(1e6, new Keeping(), flusher), make(1e6, new Keeping(), flusher)]
+  for (const packet of [event(1), event(2)]) {
+    for (const { outbox } of [a, b]) {
+      outbox.push(packet, 60_000)
+      await turn()
+    }
+  }
+  flusher.endWindows()
+  await turn()
+  t.equal(written.length, 2)
+  t.equal(written[0], written[1])
+})
+
 t.test('more than 64 KiB in one turn do not wait for its end', async (t) => {
   const made = make()
   made.outbox.push(event(1, {}, 40_000))

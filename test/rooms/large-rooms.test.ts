@@ -38,7 +38,7 @@ class Node {
   readonly #dispatch: Dispatch
   readonly #host: ConnectionHost<Membership>
 
-  constructor (say: (data: number) => Promise<void> | void) {
+  constructor (say: (data: number) => Promise<void> | void, flush = 0) {
     const { adapter, ledger } = this
     this.acks = new BroadcastAcks('here', {
       send: async (message) => {
@@ -55,7 +55,7 @@ class Node {
       onOffered: (event) => this.acks.offered(event)
     })
     const hooks = { on: { say: async (context: unknown) => { await say((context as { data: number }).data) } } }
-    this.rooms.declarations.add(declare(hall, hooks, {}, { history: { size: 100, ttl: 300_000 } }, silent))
+    this.rooms.declarations.add(declare(hall, hooks, { flush }, { history: { size: 100, ttl: 300_000 } }, silent))
     this.#dispatch = makeDispatch({
       adapter,
       rooms: this.rooms,
@@ -178,6 +178,14 @@ t.test(
     t.same(heard.map(({ position }) => position!.offset), [2])
   }
 )
+
+t.test('an event that waits for a window does not keep the bytes of others in memory', async (t) => {
+  const node = await new Node(() => {}, 60_000).start(t)
+  const heard: Packet[] = []
+  await node.guest('ada', (packet) => { heard.push(packet) })
+  await node.rooms.publish('hall', 'said', 1)
+  t.same(heard.map(({ bytes }) => bytes.buffer.byteLength - bytes.length), [0])
+})
 
 t.test(
   'a node that stops offers what is still to be offered, so that nobody waits for a broadcast for ever',
