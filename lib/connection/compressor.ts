@@ -13,6 +13,14 @@ const deflate = promisify(deflateRaw) as (data: Uint8Array, options: typeof OPTI
 /** Each flush ends with an empty block of four bytes, which both sides agree to leave out (RFC 7692 7.2.1). */
 function frame (deflated: Buffer): Buffer { return frameCompressed(deflated, deflated.length - TAIL) }
 
+function deflatedNow (packet: Packet): Uint8Array {
+  try {
+    return frame(deflateRawSync(packet.payload, OPTIONS))
+  } catch {
+    return packet.bytes
+  }
+}
+
 /**
  * Compresses each packet once for all members that negotiated permessage-deflate. All of them negotiated
  * `server_no_context_takeover` and the full window, so one compressed frame is right for each.
@@ -27,20 +35,35 @@ export class Compressor {
     this.#threshold = threshold
   }
 
-  /** @returns the frame, or a promise that resolves once the frame is known */
+  /**
+   * A frame that cannot be compressed, because zlib gets no memory, stays plain for all members: that is valid too.
+   *
+   * @returns the frame, or a promise that resolves once the frame is known, and never rejects
+   */
   get (packet: Packet): Uint8Array | Promise<void> {
     const { payload } = packet
     if (payload.length < this.#threshold) return packet.bytes
     const known = this.#frames.get(packet) ?? this.#pending.get(packet)
     if (known !== undefined) return known
     if (payload.length < LARGE) {
-      const made = frame(deflateRawSync(payload, OPTIONS))
+      const made = deflatedNow(packet)
       this.#frames.set(packet, made)
       return made
     }
-    const pending = deflate(payload, OPTIONS).then((deflated) => { this.#frames.set(packet, frame(deflated)) })
+    const pending = this.#deflate(packet)
     this.#pending.set(packet, pending)
     return pending
+  }
+
+  async #deflate (packet: Packet): Promise<void> {
+    let made: Uint8Array
+    try {
+      made = frame(await deflate(packet.payload, OPTIONS))
+    } catch {
+      made = packet.bytes
+    }
+    this.#frames.set(packet, made)
+    this.#pending.delete(packet)
   }
 
   /**

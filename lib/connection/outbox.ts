@@ -229,11 +229,10 @@ export class Outbox {
   /** Holds everything back until a frame has been compressed off the event loop. */
   #hold (made: Promise<unknown>): void {
     this.#isHeld = true
-    const release = (): void => {
+    void made.then(() => {
       this.#isHeld = false
       this.flush()
-    }
-    made.then(release, release)
+    })
   }
 
   #encode (packets: readonly Packet[]): Uint8Array {

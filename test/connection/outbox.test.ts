@@ -1,6 +1,9 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import zlib from 'node:zlib'
 import t, { type Test } from 'tap'
+import { until } from '../../lib/adapters/contract/until.js'
+import { Compressor } from '../../lib/connection/compressor.js'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { Outbox } from '../../lib/connection/outbox.js'
 import type { Link } from '../../lib/connection/link.js'
@@ -294,6 +297,33 @@ t.test(
     t.equal(made.link.seen.length, 20, 'each leaves once')
   }
 )
+
+const noMemory = (): Error => new Error('Z_MEM_ERROR')
+for (const [when, name, fault, sizes] of [
+  ['while it works', '_transform', {
+    value: (_bytes: unknown, _encoding: unknown, done: (error: Error) => void) => { done(noMemory()) }
+  }, [20_000]],
+  ['when it begins', '_finishFlushFlag', { set: () => { throw noMemory() } }, [20_000, 2_000]]
+] as const) {
+  t.test(`a frame for which zlib gets no memory ${when} goes out as it is, and those behind it follow`, async (t) => {
+    const { prototype } = zlib.DeflateRaw as unknown as { prototype: object }
+    Object.defineProperty(prototype, name, { configurable: true, ...fault })
+    t.teardown(() => Reflect.deleteProperty(prototype, name))
+    const compressor = new Compressor(1_000)
+    for (const size of sizes) {
+      const packet = event(1, {}, size)
+      await compressor.get(packet)
+      t.equal(compressor.get(packet), packet.bytes)
+    }
+    const made = make(1_000_000, new FakeLink('websocket', compressor))
+    for (const [index, size] of sizes.entries()) made.outbox.push(event(index, {}, size))
+    await turn()
+    made.outbox.push(pong)
+    await until('all has left', () => made.outbox.frames === 0)
+    t.same(made.link.seen, [...sizes.keys(), 'pong'])
+    addsUp(t, made)
+  })
+}
 
 t.test('the last flush takes along the answers behind a frame that is still being compressed', async (t) => {
   const made = make(1_000_000, new FakeLink('websocket', new HandCompressor()))
