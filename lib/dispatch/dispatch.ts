@@ -89,6 +89,7 @@ export class Dispatch {
   readonly #options: DispatchOptions
   readonly #order = new RoomOrder()
   readonly #replies: ErrorReplies
+  readonly #preparation: JoinPreparation
   readonly #parts: CallerParts
   /** Ends of connections between two polls, by their ids, until the next poll asks. */
   readonly #untold = new ExpiringMap<Refusal>(MAX_UNTOLD)
@@ -96,13 +97,16 @@ export class Dispatch {
   constructor (options: DispatchOptions) {
     this.#options = options
     this.#replies = new ErrorReplies(options)
+    this.#preparation = new JoinPreparation(options.rooms, options.validateOutput, (error, room, entrant) => {
+      this.#replies.of(error, room, entrant)
+    })
     const { departures } = this
     const entering = {
       ...options,
       departures,
       order: this.#order,
       replies: this.#replies,
-      preparation: new JoinPreparation(options.rooms, options.validateOutput)
+      preparation: this.#preparation
     }
     this.firstRooms = new FirstRooms(entering)
     this.joins = new Joins(entering)
@@ -144,6 +148,7 @@ export class Dispatch {
     this.departures.ended(connection, () => reasonOf(ending, reason))
     // The application may never settle what would end the wait.
     for (const task of this.#order.takeWaiting(connection)) task()
+    this.#preparation.gone(connection)
     if (connection.isParked && ending?.data.retry === 'never') {
       this.#untold.set(connection.id, ending, performance.now() + UNTOLD, performance.now())
     }

@@ -45,7 +45,7 @@ export class ErrorReplies {
    * Turns a thrown value into the refusal that a peer is told. A value that is no refusal is a fault of the application
    * and is logged.
    */
-  of (error: unknown, room: string | undefined, connection: Peer): Refusal {
+  of (error: unknown, room: string | undefined, connection: Pick<Peer, 'id'>): Refusal {
     const { refusal, cause } = refusalOf(error)
     if (cause !== undefined) {
       this.#options.log.error({ err: cause, room, connectionId: connection.id }, 'entering a room failed')

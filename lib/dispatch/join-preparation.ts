@@ -45,12 +45,21 @@ export function sourceOf (
 export class JoinPreparation {
   readonly #rooms: Hub
   readonly #validateOutput: boolean
+  readonly #failed: (error: unknown, room: string, entrant: Entrant) => void
   /** Rooms whose `onJoin` runs, by connection. */
   readonly #greeting = new Map<string, Set<string>>()
+  /** What ends the waits for hooks of the application, by who enters. */
+  readonly #waits = new Map<Entrant, Set<() => void>>()
 
-  constructor (rooms: Hub, validateOutput: boolean) {
+  /** @param failed is told what a hook throws when nobody waits for it any more */
+  constructor (
+    rooms: Hub,
+    validateOutput: boolean,
+    failed: (error: unknown, room: string, entrant: Entrant) => void
+  ) {
     this.#rooms = rooms
     this.#validateOutput = validateOutput
+    this.#failed = failed
   }
 
   enter (entrant: Entrant, name: string, found: ResolvedRoom, request: JoinRequest): Awaitable<PreparedJoin> {
@@ -78,21 +87,22 @@ export class JoinPreparation {
       let early: { readonly data: unknown } | undefined
       let show = async (data: unknown): Promise<void> => { early = { data } }
       if (declaration.onJoin !== undefined) {
-        await this.#greet(entrant.id, name, () => declaration.onJoin!(
-          new JoinContext(source, joining.resumed === true, {
-            send: (packet) => { send(packet) },
-            show: (data) => show(data)
-          })
-        ))
+        const context = new JoinContext(source, joining.resumed === true, {
+          send: (packet) => { send(packet) },
+          show: (data) => show(data)
+        })
+        await this.#greet(entrant.id, name, () => this.#asked(entrant, name, () => declaration.onJoin!(context)))
         send = (packet) => { entrant.send(packet) }
       }
       // A connection that is gone or was removed meanwhile is not announced to the other members.
-      if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
+      if (!entrant.isOpen) throw hasGone()
       if (declaration.hasPresence) {
         const given: { readonly data: unknown } | undefined = early
-        const data = given === undefined ? await this.#memberData(declaration, source) : given.data
+        const data = given === undefined
+          ? await this.#asked(entrant, name, () => this.#memberData(declaration, source))
+          : given.data
         show = async (later) => { await update(source, later) }
-        if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
+        if (!entrant.isOpen) throw hasGone()
         await joining.announce({
           userId: entrant.userId,
           connection: entrant.id,
@@ -105,6 +115,41 @@ export class JoinPreparation {
     } catch (error) {
       joining.cancel()
       throw error
+    }
+  }
+
+  /**
+   * Gives up the joins of a connection that has ended: a hook of the application may never settle, and until then its
+   * rooms would stay open, and those beside would show the user.
+   */
+  gone (entrant: Entrant): void { for (const giveUp of this.#waits.get(entrant) ?? []) giveUp() }
+
+  /**
+   * Waits for a hook of the application for as long as the entrant is there.
+   *
+   * @throws Refusal once the entrant is gone
+   */
+  async #asked<T> (entrant: Entrant, name: string, hook: () => Awaitable<T>): Promise<T> {
+    if (!entrant.isOpen) throw hasGone()
+    const waits = this.#waits.get(entrant) ?? new Set<() => void>()
+    this.#waits.set(entrant, waits)
+    let giveUp = (): void => {}
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        let isWaiting = true
+        giveUp = () => {
+          isWaiting = false
+          reject(hasGone())
+        }
+        waits.add(giveUp)
+        void (async () => await hook())().then(resolve, (error: unknown) => {
+          if (isWaiting) reject(error)
+          else this.#failed(error, name, entrant)
+        })
+      })
+    } finally {
+      waits.delete(giveUp)
+      if (waits.size === 0) this.#waits.delete(entrant)
     }
   }
 
@@ -131,6 +176,8 @@ export class JoinPreparation {
     return outgoing(declaration.member, data, this.#validateOutput, 'member data', declaration.pattern.source)
   }
 }
+
+function hasGone (): Refusal { return new Refusal('timeout', { message: 'the connection has gone' }) }
 
 /** Makes the entrant a member, as the last step of a join. */
 export function commit (connection: Peer, { joining, held }: PreparedJoin): Entered {

@@ -1,9 +1,16 @@
-import t from 'tap'
+import { once } from 'node:events'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import type { Adapter } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
-import { connect, everyone, start } from '../helpers/net.js'
+import { defineRoom } from '../../lib/index.js'
+import { connect, everyone, lobby, start, statsOf, type Running } from '../helpers/net.js'
 import { proxied } from '../helpers/proxied.js'
+import { until } from '../helpers/servers.js'
+
+const slow = defineRoom('slow/:id', {})
 
 t.test('a member of a built-in room that may not move for the moment stays there, and hears on', async (t) => {
   const inner = memory()
@@ -65,3 +72,78 @@ for (const isRead of [true, false]) {
     await peer.fence()
   })
 }
+
+/** A server with a room whose hook never settles, and the rooms that its broker is subscribed to. */
+async function hanging (t: Test, hook: 'onJoin' | 'presence'): Promise<{
+  readonly server: Running
+  readonly subscribed: ReadonlySet<string>
+  readonly asked: () => number
+}> {
+  const inner = memory()
+  const subscribed = new Set<string>()
+  let asked = 0
+  const never = async (): Promise<never> => {
+    asked++
+    return await new Promise<never>(() => {})
+  }
+  const server = await start(t, {
+    adapter: proxied(inner, {
+      subscribe: (room, settings) => {
+        subscribed.add(room)
+        return inner.subscribe(room, settings)
+      },
+      unsubscribe: (room) => {
+        subscribed.delete(room)
+        return inner.unsubscribe(room)
+      }
+    }),
+    presence: { grace: 0 },
+    declare: (app: FastifyInstance) => {
+      app.room(lobby, { presence: ({ userId }) => ({ name: userId }) })
+      app.room(slow, { [hook]: never })
+    }
+  })
+  return { server, subscribed, asked: () => asked }
+}
+
+for (const hook of ['onJoin', 'presence'] as const) {
+  t.test(`a connection that ends while ${hook} of one of its first rooms never settles is in none of them`, async (t) => {
+    const { server, subscribed, asked } = await hanging(t, hook)
+    const ws = new WebSocket(`ws://127.0.0.1:${server.port}/ws/crowd/1?room=slow/1`, {
+      headers: { authorization: `Bearer ${server.token('ada')}` }
+    })
+    await once(ws, 'open')
+    await until('it is shown in the other room', async () => await server.app.rooms.count('crowd/1') === 1)
+    t.equal(asked(), 1)
+    t.same([...subscribed].sort(), ['crowd/1', 'slow/1'])
+    ws.terminate()
+    await until('nobody is shown', async () => await server.app.rooms.count('crowd/1') === 0)
+    await until('both rooms are closed', () => subscribed.size === 0)
+  })
+
+  t.test(`a room that is being joined is let go when the connection ends while ${hook} never settles`, async (t) => {
+    const { server, subscribed, asked } = await hanging(t, hook)
+    const peer = await connect(server, { token: server.token('ada'), rooms: ['crowd/1'] })
+    peer.send({ type: 'join', room: 'slow/1', id: 'a' })
+    await until('the hook runs', () => asked() === 1)
+    peer.cut()
+    await until('both rooms are closed', () => subscribed.size === 0)
+  })
+}
+
+t.test('what onJoin throws once its connection has gone is logged', async (t) => {
+  let fail: ((error: Error) => void) | undefined
+  const server = await start(t, {
+    declare: (app) => {
+      app.room(slow, { onJoin: async () => { await new Promise((_resolve, reject) => { fail = reject }) } })
+    }
+  })
+  const peer = await connect(server, { token: server.token('ada') })
+  peer.send({ type: 'join', room: 'slow/1', id: 'a' })
+  await until('onJoin has begun', () => fail)
+  peer.cut()
+  await until('it is gone', async () => (await statsOf(server.app)).connections.total === 0)
+  fail!(new Error('no database'))
+  await until('it is logged', () => server.lines.some((line) => line.includes('no database')))
+  t.match(server.loud, [{ msg: 'entering a room failed', room: 'slow/1', err: { message: 'no database' } }])
+})
