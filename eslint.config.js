@@ -31,6 +31,18 @@ export default [
     rules: { 'no-console': 'error', '@typescript-eslint/no-explicit-any': 'error' }
   },
   {
+    files: ['test/**/*.ts', 'lib/adapters/contract/*.ts'],
+    rules: {
+      'no-restricted-syntax': ['error', {
+        selector: 'CallExpression[callee.property.name="match"][arguments.1.type="ArrayExpression"][arguments.1.elements.length=0]',
+        message: 'Every list matches an empty one: compare by t.same.'
+      }, {
+        selector: 'CallExpression[callee.property.name="not"][arguments.1.regex]',
+        message: 'A text is never the same as a regular expression: use t.notMatch.'
+      }]
+    }
+  },
+  {
     // What an application, a test or an adapter of somebody else is written against.
     files: [
       'lib/types/*.ts', 'lib/contract/types.ts', 'lib/adapters/adapter.ts', 'lib/client/types.ts', 'lib/testing/index.ts',

@@ -87,7 +87,7 @@ t.test('a broker that cannot be asked is asked again, and one that has lost its 
   await own.host.state(true, true)
   await ada.ended
   t.equal(own.failing, 0)
-  t.match(own.lines.filter((line) => line.includes('may have been missed')), [])
+  t.same(own.lines.filter((line) => line.includes('may have been missed')), [])
 })
 
 t.test('very many connections are compared a few at a time', async (t) => {

@@ -34,6 +34,7 @@ t.test('where no WebSocket opens it falls to a stream at once, and says so once'
   t.match(await room.send('say', { text: 'x' }), { id: /-/ })
   t.same(watched.states, ['open'])
   t.match(watched.errors, [{ code: 'transport_blocked', transport: 'websocket', attempt: 1, retryIn: 0 }])
+  t.equal(watched.errors.length, 1)
   t.equal(watched.client.transport, 'sse')
 })
 

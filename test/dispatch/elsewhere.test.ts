@@ -130,19 +130,20 @@ t.test('a connection that no node has is not waited for longer than two seconds,
   timeout: 30_000
 }, async (t) => {
   const [a] = await nodes(t, 1) as [Running]
-  const began = performance.now()
   const gone = await connect(a, { token: a.token('ada') })
   await gone.close()
   await until(
     'it is gone',
     async () => (await a.app.rooms.stats() as { connections: { total: number } }).connections.total === 0
   )
+  const began = performance.now()
   t.match(await post(a, a.token('ada'), gone.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
     status: 503,
     code: 'unavailable',
     retry: 'backoff'
   })
-  t.ok(performance.now() - began < 6_000)
+  const waited = performance.now() - began
+  t.ok(waited < 4_000, `${Math.round(waited)} ms; the rest is the time of a busy machine`)
 })
 
 t.test(

@@ -56,14 +56,14 @@ export interface Answer {
  */
 export async function until<T> (
   what: string,
-  ready: () => T | undefined | Promise<T | undefined>,
+  ready: () => T | undefined | false | Promise<T | undefined | false>,
   ms = 10_000,
   shown: () => unknown = () => ''
 ): Promise<T> {
   const end = performance.now() + ms
   for (;;) {
     const value = await ready()
-    if (value !== undefined) return value
+    if (value !== undefined && value !== false) return value
     if (performance.now() > end) throw new Error(`${what}: not within ${ms} ms, ${String(shown())}`)
     await delay(5)
   }

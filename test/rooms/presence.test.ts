@@ -2,6 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import type { PresenceEntry } from '../../lib/adapters/adapter.js'
 import { PresenceKeeper } from '../../lib/rooms/presence.js'
+import { until } from '../helpers/servers.js'
 
 const LEASE = 60_000
 
@@ -195,7 +196,7 @@ t.test('a leave that fails late does not take the place of a later one that is s
   isAway = false
   keeper.start()
   t.teardown(() => { keeper.stop() })
-  while (told.length === 0) await new Promise((resolve) => { setTimeout(resolve, 5) })
+  await until('it is told', () => told.length > 0)
   t.same(told, [fences[1]])
 })
 

@@ -102,15 +102,21 @@ t.test('upgrades under way are counted by the address that trustProxy gives', as
 })
 
 t.test('the verdict speaks for the guard of upgrades: same code, same retryAfter, once for each refusal', async (t) => {
+  let begun = 0
   const server = await slow(t, 0, {
     limits: { pending: { total: 1 } },
-    route: { onRequest: async (request) => { if (request.ws) await NEVER } }
+    route: {
+      onRequest: async (request) => {
+        if (!request.ws) return
+        begun++
+        await NEVER
+      }
+    }
   })
   const token = server.token('ada')
   const held = new RawPeer(server.port).send(handshake('/ws/chat/1'))
   t.teardown(() => { held.destroy() })
-  await held.connected()
-  await delay(50)
+  await until('it is under way', () => begun > 0)
   const refused = await Promise.all([1, 2].map(async () => await ask(server, 'websocket', { token })))
   for (const { status, body } of refused) t.match([status, body.code], [503, 'server_full'])
   held.destroy()

@@ -56,13 +56,13 @@ t.test('events and latest values of rooms that nobody touches leave memory soon 
 })
 
 t.test('a member of a room is told no latest value whose time is over', async (t) => {
-  const server = await start(t, { history: { ttl: 400 }, declare: (app) => { app.room(many, {}) } })
+  const server = await start(t, { history: { ttl: 2_000 }, declare: (app) => { app.room(many, {}) } })
   const first = await connect(server, { rooms: ['many/1'], token: server.token('ada') })
   await server.app.rooms.broadcast('many/1', 'score', { d: 'x' })
   await first.next('score')
   const second = await connect(server, { rooms: ['many/1'], token: server.token('bob') })
   await second.next('score')
-  await new Promise((resolve) => setTimeout(resolve, 500))
+  await eventually('it is over', () => keptBy(server), ({ historyBytes }) => historyBytes === 0)
   const third = await connect(server, { rooms: ['many/1'], token: server.token('eve') })
   await third.fence()
 })

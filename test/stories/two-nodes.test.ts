@@ -114,6 +114,17 @@ run('limits per user and per room hold across nodes, and a slot is free again wh
     async () => await a.app.rooms.isOnline('ada') || await b.app.rooms.isOnline('ada'),
     (is) => !is
   )
+  const again = await eventually(
+    'three slots',
+    async () => await Promise.all([a, b, b].map(async (server) =>
+      await connect(server, { token: server.token('ada') }).catch(() => undefined))),
+    (peers) => {
+      if (peers.every((peer) => peer !== undefined)) return true
+      for (const peer of peers) peer?.cut()
+      return false
+    }
+  )
+  for (const peer of again) await peer!.close()
   const inRoom = await Promise.all(Array.from(
     { length: 10 },
     async (_, i) => await connect(servers[i % 2]!, {

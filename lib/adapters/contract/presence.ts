@@ -140,8 +140,13 @@ export function presenceContract ({ name, pair, t }: Subject): void {
     const newer = { ...ann('c1', 3), changed: sequence + 1_000_000 }
     t.same(await renewed(one, newer), [{ userId: 'ann', data: { at: 3 } }])
     t.same(await renewed(other, ann('c2', 1)), [{ userId: 'ann', data: { at: 3 } }])
-    const changes = await until('it is told once', () => a.host.changes.get('chat/1')!.slice(2))
-    t.same(changes.map(({ changed }) => changed), [[{ userId: 'ann', data: { at: 3 } }]])
+    await one.join('chat/1', { userId: 'bob', connection: 'c3' }, 60_000)
+    const changes = await until('all are told', () => {
+      const told = a.host.changes.get('chat/1')!.slice(2)
+      return told.some(({ joined }) => joined.length > 0) ? told : undefined
+    })
+    const news = changes.flatMap(({ changed = [], joined, left }) => [...changed, ...joined, ...left])
+    t.same(news.map(({ userId, data }) => [userId, data]), [['ann', { at: 3 }], ['bob', undefined]], 'once')
   })
 
   t.test(`${name}: each node can ask whether a user is there, from the first entry until the last has run out`, async (t) => {

@@ -272,12 +272,9 @@ else {
       const page = await a.adapter.history!(room, { last: 100, limit: 100 }, settings)
       const slow = await client.call('SLOWLOG', 'GET', '50') as Array<[number, number, number, string[]]>
       const micros = slow.filter(([,,, [command]]) => /^eval/i.test(command!)).map(([,, duration]) => duration)
-      t.ok(Math.max(...micros) < 20_000, `${Math.max(...micros)} us`)
-      // The first event is young, and stands before the old ones.
-      t.same(
-        [page.events.map(textOf).slice(-kept || 0).length, page.top.offset],
-        [kept === 0 ? page.events.length : kept, total]
-      )
+      t.ok(micros.length > 0 && Math.max(...micros) < 20_000, `${Math.max(...micros)} us`)
+      // The first event is young, and stands before the old ones: what is behind it is not looked through.
+      t.same([textOf(page.events.at(-1)!), page.top.offset], [`${total}`, total])
     }
   })
 
