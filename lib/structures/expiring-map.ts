@@ -1,14 +1,25 @@
 import { ShardedMap } from './sharded-map.js'
+import { after } from './timers.js'
 
 /** `value` is released as soon as the entry is dropped; the entry itself may stay in the order for a while. */
 interface Entry<V> { readonly key: string, value: V | undefined, until: number, isGone: boolean }
 
 /** How many dropped entries the order may hold beyond the number of live ones before it is rewritten. */
 const SLACK = 8
+/** Expired entries that are dropped for each one that is set: with two, a steady stream of them never falls behind. */
+const PER_SET = 2
+/** Expired entries that are dropped in one turn of the event loop. */
+const PER_TURN = 1_000
+/** The shortest wait in milliseconds until it is looked for expired entries again, once none is left. */
+const PERIOD = 1_000
 
 /**
  * A map whose entries expire and whose size is bounded: at the bound it first evicts the expired entries, then the
  * oldest. Setting a key again makes a new entry at the end of the order.
+ *
+ * Expired entries are dropped without being asked for: as others are set, and by a timer, for after a burst there may
+ * be no others. Only the oldest is looked at, so that one that lives longer keeps those behind it. As these were set
+ * later, no entry is kept for longer than the longest time to live of the map, and some seconds.
  *
  * The order is a separate array, because a `Map` that loses its first keys keeps their places for a while and each new
  * walk over it passes all of them.
@@ -18,9 +29,13 @@ export class ExpiringMap<V> {
   readonly #capacity: number
   #order: Array<Entry<V>> = []
   #head = 0
+  readonly #clock: () => number
+  #isTimed = false
 
-  constructor (capacity: number) {
+  /** @param clock the one of all times that are given to it, in milliseconds */
+  constructor (capacity: number, clock = (): number => performance.now()) {
     this.#capacity = capacity
+    this.#clock = clock
   }
 
   get size (): number { return this.#entries.size }
@@ -39,24 +54,9 @@ export class ExpiringMap<V> {
     const entry: Entry<V> = { key, value, until, isGone: false }
     this.#entries.set(key, entry)
     this.#order.push(entry)
-    if (this.#entries.size > this.#capacity) {
-      this.sweep(now)
-      while (this.#entries.size > this.#capacity) this.#drop(this.#oldest()!)
-    }
-    this.#tidy()
-  }
-
-  /**
-   * Gives an entry another value and another end, and keeps its place in the order.
-   *
-   * @returns whether the key has an entry
-   */
-  replace (key: string, value: V, until: number): boolean {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return false
-    entry.value = value
-    entry.until = until
-    return true
+    this.sweep(now, PER_SET)
+    while (this.#entries.size > this.#capacity) this.#drop(this.#oldest()!)
+    this.#time(until - now)
   }
 
   delete (key: string): V | undefined {
@@ -67,13 +67,12 @@ export class ExpiringMap<V> {
     return value
   }
 
-  /**
-   * Drops the expired entries. It stops at the first that is still alive, because the entries of one map mostly have
-   * the same time to live.
-   */
-  sweep (now: number): void {
-    for (let entry = this.#oldest(); entry !== undefined && entry.until <= now; entry = this.#oldest()) {
+  /** Drops the expired entries, `most` of them, up to the first that is still alive. */
+  sweep (now: number, most = Number.POSITIVE_INFINITY): void {
+    let left = most
+    for (let entry = this.#oldest(); entry !== undefined && entry.until <= now && left > 0; entry = this.#oldest()) {
       this.#drop(entry)
+      left--
     }
   }
 
@@ -91,6 +90,31 @@ export class ExpiringMap<V> {
     entry.isGone = true
     entry.value = undefined
     this.#entries.delete(entry.key)
+    this.#tidy()
+  }
+
+  /** The timer runs on when the map is empty: most maps are soon set again, and one for each entry would cost more. */
+  #time (wait: number): void {
+    if (this.#isTimed) return
+    this.#isTimed = true
+    this.#later(Math.max(PERIOD, wait))
+  }
+
+  /** A timer may run for a day, and must not keep a map that nobody else has. */
+  #later (wait: number): void {
+    const map = new WeakRef(this)
+    after(() => {
+      const found = map.deref()
+      if (found !== undefined) found.#look()
+    }, wait).unref()
+  }
+
+  #look (): void {
+    const now = this.#clock()
+    this.sweep(now, PER_TURN)
+    const oldest = this.#oldest()
+    if (oldest === undefined) this.#isTimed = false
+    else this.#later(oldest.until <= now ? 1 : Math.max(PERIOD, oldest.until - now))
   }
 
   #tidy (): void {

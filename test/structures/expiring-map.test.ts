@@ -1,5 +1,9 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
+import { until } from '../../lib/adapters/contract/until.js'
 import { ExpiringMap } from '../../lib/structures/expiring-map.js'
+import { sizeOf } from '../helpers/private-fields.js'
 
 const filled = (capacity: number, keys: readonly string[], until = 100): ExpiringMap<string> => {
   const map = new ExpiringMap<string>(capacity)
@@ -61,10 +65,66 @@ t.test('it is the same as a plain map in order after 20 000 random sets and dele
   t.equal(map.size, plain.size)
 })
 
-t.test('what replaces a value has its place and an end of its own', async (t) => {
-  const map = filled(3, ['a', 'b'], 10)
-  t.equal(map.replace('a', 'again', 100), true)
-  t.equal(map.replace('c', 'C', 100), false)
-  t.strictSame([...map.values(50)], ['again'])
-  t.strictSame([...map.values(0)], ['again', 'B'])
+t.test('a steady stream of entries leaves none that have run out', async (t) => {
+  const map = new ExpiringMap<number>(10_000)
+  for (let at = 0; at < 5_000; at++) map.set(`${at}`, at, at + 100, at)
+  t.equal(map.size, 100)
+})
+
+t.test('others that are set take away twice as many that have run out', async (t) => {
+  const map = filled(1_000, Array.from({ length: 500 }, (_, index) => `${index}`))
+  for (let index = 0; index < 250; index++) map.set(`new ${index}`, '', 300, 200)
+  t.equal(map.size, 250)
+})
+
+t.test('what a burst has left is let go though nothing is set or asked for any more, in parts', async (t) => {
+  const map = new ExpiringMap<number>(10_000)
+  const now = performance.now()
+  for (let index = 0; index < 10_000; index++) map.set(`${index}`, index, now + 50, now)
+  const sizes = new Set<number>()
+  let isOver = false
+  const look = (): void => {
+    sizes.add(map.size)
+    if (!isOver) setImmediate(look)
+  }
+  look()
+  await until('the map is empty', () => map.size === 0)
+  isOver = true
+  t.equal(sizeOf(map, '#order'), 0, 'nor does the order have their keys')
+  t.ok(sizes.size > 5, `${sizes.size} parts`)
+})
+
+t.test('what lives longer keeps those behind it, and they go with it', async (t) => {
+  const map = new ExpiringMap<number>(10)
+  const now = performance.now()
+  map.set('long', 1, now + 1_500, now)
+  map.set('brief', 2, now + 10, now)
+  await until('it has run out', () => map.get('long', performance.now()) === undefined)
+  await until('the other is gone too', () => map.size === 0)
+  map.set('next', 3, performance.now() + 10, performance.now())
+  await until('the next one is let go as well', () => map.size === 0)
+})
+
+t.test('a clock of its own says what has run out, however long it stands', async (t) => {
+  let now = 0
+  const map = new ExpiringMap<number>(10, () => now)
+  map.set('a', 1, 10, now)
+  const end = performance.now() + 1_500
+  await until('the timer has looked', () => performance.now() > end)
+  t.equal(map.size, 1)
+  now = 10
+  await until('it is let go', () => map.size === 0)
+})
+
+t.test('entries neither keep a process alive, nor a map that nobody has any more', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  const before = timers()
+  const left = new WeakRef(filled(3, ['a', 'b'], 86_400_000))
+  t.equal(timers(), before)
+  await until('the map is gone', () => {
+    gc()
+    return left.deref() === undefined
+  })
 })

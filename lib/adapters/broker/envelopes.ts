@@ -90,7 +90,6 @@ export class Envelopes {
     const now = performance.now()
     const heard = areBrief ? this.#brief : this.#heard
     if (heard.get(id, now) !== undefined) return false
-    heard.sweep(now)
     heard.set(id, true, now + (areBrief ? REMEMBERED_BRIEFLY : REMEMBERED), now)
     return true
   }

@@ -48,12 +48,13 @@ export class MemoryPresence implements PresenceStore {
   /** What is left of the sweep under way. */
   #swept: Iterator<undefined, undefined> | undefined
   /** Sequences of rooms that became empty, so that a peer cannot mistake later members for those that it knows. */
-  readonly #sequences = new ExpiringMap<number>(MAX_SEQUENCES)
+  readonly #sequences: ExpiringMap<number>
   readonly #now: () => number
   readonly #announce: (room: string, change: PresenceChange) => void
 
   constructor (now: () => number, announce: (room: string, change: PresenceChange) => void) {
     this.#now = now
+    this.#sequences = new ExpiringMap(MAX_SEQUENCES, now)
     this.#announce = announce
     this.#sweeping = new Slices(() => this.#sweepSome())
     this.#searching = new Slices(() => this.#searchSome())
