@@ -65,10 +65,20 @@ export class TextReader {
   live (): boolean {
     this.#isLive = false
     this.#sent = new Map()
-    for (const named of this.#known?.named ?? []) {
+    this.#doubt(this.#known?.named)
+    return this.#bring(++this.#turn)
+  }
+
+  /**
+   * A cursor says nothing of what was in doubt before. A member that names its texts begins from those, so that one
+   * that enters again and again does not fill the memory.
+   */
+  #doubt (texts: readonly KnownText[] | undefined): void {
+    if (texts === undefined) return
+    this.#doubts = undefined
+    for (const named of texts) {
       if (this.#texts.isBehind(named)) (this.#doubts ??= new Map()).set(nameOf(named), named)
     }
-    return this.#bring(++this.#turn)
   }
 
   #bring (turn: number): boolean {

@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap'
 import type { KeptText, RoomSettings, TextStore } from '../../lib/adapters/adapter.js'
+import { until } from '../../lib/adapters/contract/until.js'
 import { Refusal } from '../../lib/errors/refusal.js'
+import { MAX_KNOWN } from '../../lib/protocol/frames.js'
 import { encodePart } from '../../lib/protocol/part-frames.js'
 import type { Part } from '../../lib/protocol/part.js'
 import type { Packet } from '../../lib/protocol/packet.js'
@@ -10,6 +12,7 @@ import type { TextRule } from '../../lib/rooms/declaration.js'
 import type { KnownTexts } from '../../lib/rooms/known-texts.js'
 import { RoomTexts } from '../../lib/rooms/room-texts.js'
 import { TextReader } from '../../lib/rooms/text-reader.js'
+import { sizeOf } from '../helpers/private-fields.js'
 
 const settings: RoomSettings = {
   history: false,
@@ -185,6 +188,22 @@ t.test('who polls again before it is known whether a text is lost is told by a l
   reader.live()
   await node.wait(700)
   t.same(node.frames, ['a3: lost'])
+})
+
+t.test('of a member that enters again and again with other texts, only those of its last entry are looked after', async (t) => {
+  const node = new Node()
+  const entry = (time: number): KnownTexts => {
+    return { named: Array.from({ length: MAX_KNOWN }, (_, index) => ['answer', `${time} ${index}`, 3, 1]) }
+  }
+  const reader = node.comes(entry(0), {})
+  for (let time = 1; time <= 50; time++) {
+    reader.pause(entry(time))
+    reader.live()
+  }
+  t.equal(sizeOf(reader, '#doubts'), MAX_KNOWN)
+  t.equal(node.looks, 51 * MAX_KNOWN)
+  await until('all are lost', () => node.frames.length >= MAX_KNOWN)
+  t.same(node.frames, entry(50).named!.map(([, key]) => `${key}3: lost`))
 })
 
 t.test('who has left is told nothing, and nothing is looked at for it any more', async (t) => {

@@ -10,6 +10,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   'kinds of refusals that': 'test/stories/operator-log.test.ts',
   'control messages that Redis keeps for nodes': 'test/adapters/redis/kept-messages.test.ts',
   'control messages that came before others': 'test/adapters/broker/early.test.ts',
+  'texts of which a member may have heard more': 'test/rooms/texts-ahead.test.ts',
   'writers of texts': 'test/rooms/text-writer.test.ts',
   'chats of the AI SDK': 'test/ai/transport.test.ts',
   'message ids with outcomes': 'test/retention/remembered.test.ts',
