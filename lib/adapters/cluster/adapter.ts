@@ -120,8 +120,8 @@ class ClusterAdapter implements Adapter {
         })
       }
     })
-    const ask: Ask = (method, args, read, size) => this.#ask(method, args, read, size)
-    const insist: Insist = (method, args, size) => this.#calls.insist(method, args, size)
+    const ask: Ask = (method, args, read) => this.#ask(method, args, read)
+    const insist: Insist = (method, args) => this.#calls.insist(method, args)
     this.presence = clusterPresence(ask, insist)
     this.leases = clusterLeases(ask, insist)
     this.claims = clusterClaims(ask)
@@ -235,7 +235,7 @@ class ClusterAdapter implements Adapter {
     const asking = this.#ask('publish', [room, writePublication(publication), settings], (answer) => {
       const { position, nodes } = fieldsOf(answer)
       return { position: maybe(position, readPosition), nodes: maybe(nodes, numberOf) }
-    }, publication.data.length)
+    })
     const id = this.#calls.last
     if (id !== before) this.#offered.set(id, 0)
     try {
@@ -302,10 +302,8 @@ class ClusterAdapter implements Adapter {
   }
 
   /** @throws Refusal `unavailable` also where the answer cannot be read */
-  async #ask<T> (
-    method: string, args: readonly unknown[], read: (answer: unknown) => T, size?: number
-  ): Promise<T> {
-    const answer = await this.#calls.call(method, args, size)
+  async #ask<T> (method: string, args: readonly unknown[], read: (answer: unknown) => T): Promise<T> {
+    const answer = await this.#calls.call(method, args)
     try {
       return read(answer)
     } catch (error) {

@@ -40,7 +40,14 @@ export interface LineOptions {
   readonly onEmpty?: () => void
 }
 
-interface Waiting { readonly item: unknown, readonly size: number, readonly posted: (() => boolean) | undefined }
+/** What was given to be sent, by which its giver takes it back. */
+export interface Queued {
+  item: unknown
+  readonly size: number
+  readonly posted: (() => void) | undefined
+  /** Whether it is still to be sent. */
+  isDue: boolean
+}
 
 /** Milliseconds of a clock that all processes of this machine share, and nobody sets. */
 export function machineTime (): number {
@@ -72,7 +79,9 @@ export function batchOf (message: unknown): Batch | undefined {
  */
 export class Line {
   readonly #options: LineOptions
-  #waiting: Waiting[] = []
+  #waiting: Queued[] = []
+  /** Items among those that wait which were taken back: they go when there are many, or when their turn comes. */
+  #withdrawn = 0
   #size = 0
   /** Numbers and sizes of batches that are on their way, the oldest first. */
   #onTheWay: Array<{ readonly number: number, readonly size: number }> = []
@@ -96,19 +105,33 @@ export class Line {
   get size (): number { return this.#size }
 
   /** Items that wait to be sent. */
-  get length (): number { return this.#waiting.length }
+  get length (): number { return this.#waiting.length - this.#withdrawn }
 
   /**
    * Sends an item with the others of this turn.
    *
    * @param size in characters, about
-   * @param posted called when it is sent; false takes it out
+   * @param posted called when it is sent
    */
-  push (item: unknown, size: number, posted?: () => boolean): void {
-    if (this.#isClosed) return
-    this.#waiting.push({ item, size: size + ITEM, posted })
-    this.#size += size + ITEM
+  push (item: unknown, size: number, posted?: () => void): Queued {
+    const queued = { item, size: size + ITEM, posted, isDue: !this.#isClosed }
+    if (this.#isClosed) return queued
+    this.#waiting.push(queued)
+    this.#size += queued.size
     this.#later()
+    return queued
+  }
+
+  /** Takes one item back, unless it was sent. Many of them cost no more than one look at each of those that wait. */
+  withdraw (queued: Queued): void {
+    if (!queued.isDue || this.#isClosed) return
+    queued.isDue = false
+    queued.item = undefined
+    this.#size -= queued.size
+    this.#withdrawn++
+    if (this.#withdrawn * 2 < this.#waiting.length) return
+    this.#waiting = this.#waiting.filter(({ isDue }) => isDue)
+    this.#withdrawn = 0
   }
 
   /**
@@ -117,8 +140,12 @@ export class Line {
    * @returns how many items were taken out
    */
   drop (isKept: (item: unknown) => boolean): number {
-    const before = this.#waiting.length
-    this.#waiting = this.#waiting.filter(({ item }) => isKept(item))
+    const before = this.length
+    this.#waiting = this.#waiting.filter((queued) => {
+      if (queued.isDue && !isKept(queued.item)) queued.isDue = false
+      return queued.isDue
+    })
+    this.#withdrawn = 0
     this.#size = this.#waiting.reduce((sum, { size }) => sum + size, 0)
     this.#isCurious = this.#onTheWay.length > 0
     this.#isFollowed = true
@@ -153,6 +180,7 @@ export class Line {
     this.#isClosed = true
     clearImmediate(this.#next)
     this.#waiting = []
+    this.#withdrawn = 0
     this.#size = 0
   }
 
@@ -170,11 +198,18 @@ export class Line {
     const items: unknown[] = []
     let [taken, size] = [0, 0]
     while (taken < this.#waiting.length && items.length < MAX_ITEMS && size < MAX_SIZE && this.#flying < WINDOW) {
-      const waiting = this.#waiting[taken++]!
-      this.#size -= waiting.size
-      if (waiting.posted?.() === false) continue
-      items.push(waiting.item)
-      size += waiting.size
+      const queued = this.#waiting[taken++]!
+      if (!queued.isDue) {
+        this.#withdrawn--
+        continue
+      }
+      queued.isDue = false
+      this.#size -= queued.size
+      queued.posted?.()
+      items.push(queued.item)
+      // Its giver may hold on to its place until there is an answer.
+      queued.item = undefined
+      size += queued.size
     }
     this.#waiting.splice(0, taken)
     if (items.length === 0 && !this.#isOwed && !this.#isCurious) return

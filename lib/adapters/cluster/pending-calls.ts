@@ -1,7 +1,8 @@
 import { Refusal } from '../../errors/refusal.js'
 import { every } from '../../structures/timers.js'
 import { LoopClock } from '../broker/patience.js'
-import type { Line } from './line.js'
+import { charactersOf } from './characters.js'
+import type { Line, Queued } from './line.js'
 
 export interface PendingCallsOptions {
   readonly line: Line
@@ -22,6 +23,8 @@ interface Waiting extends Asked {
   /** Time at which it was made, or sent. */
   since: number
   isSent: boolean
+  /** Its place among what is not sent yet. */
+  queued: Queued | undefined
 }
 
 /** Characters that may wait to be sent to the primary. */
@@ -59,11 +62,10 @@ export class PendingCalls {
   /**
    * Asks the primary.
    *
-   * @param size of the arguments in characters, about
    * @throws Refusal `unavailable`: at the bound, and without an answer in time. With `outcome: 'unknown'` it may have
    *   happened
    */
-  async call (method: string, args: readonly unknown[], size = 0): Promise<unknown> {
+  async call (method: string, args: readonly unknown[]): Promise<unknown> {
     const { line, most } = this.#options
     if (this.#isClosed) throw new Refusal('unavailable')
     if (this.#waiting.size >= most || line.size > MAX_SIZE) {
@@ -72,18 +74,19 @@ export class PendingCalls {
     }
     const id = ++this.#count
     return await new Promise((resolve, reject) => {
-      const waiting: Waiting = { resolve, reject, since: this.#clock.now(), isSent: false }
+      const waiting: Waiting = { resolve, reject, since: this.#clock.now(), isSent: false, queued: undefined }
       this.#waiting.set(id, waiting)
-      line.push([id, method, ...args], size, () => {
+      waiting.queued = line.push([id, method, ...args], charactersOf(args), () => {
         waiting.isSent = true
         waiting.since = this.#clock.now()
-        return this.#waiting.has(id)
       })
     })
   }
 
   /** Tells the primary something that has to happen, whenever it gets there: nobody waits for an answer. */
-  tell (method: string, args: readonly unknown[]): void { this.#options.line.push([0, method, ...args], 0) }
+  tell (method: string, args: readonly unknown[]): void {
+    this.#options.line.push([0, method, ...args], charactersOf(args))
+  }
 
   /**
    * Has the primary do something, whenever it gets there: it ends something that this worker holds, and what nobody
@@ -91,12 +94,12 @@ export class PendingCalls {
    *
    * @throws Refusal `unavailable` when the primary is gone, or cannot do it
    */
-  async insist (method: string, args: readonly unknown[], size: number): Promise<void> {
+  async insist (method: string, args: readonly unknown[]): Promise<void> {
     if (this.#isClosed) throw new Refusal('unavailable')
     const id = ++this.#count
     await new Promise((resolve, reject) => {
       this.#insisted.set(id, { resolve, reject })
-      this.#options.line.push([id, method, ...args], size)
+      this.#options.line.push([id, method, ...args], charactersOf(args))
     })
   }
 
@@ -124,9 +127,11 @@ export class PendingCalls {
 
   #look (): void {
     const due = this.#clock.now() - this.#options.timeout
-    for (const [id, { since, isSent, reject }] of this.#waiting) {
+    for (const [id, { since, isSent, queued, reject }] of this.#waiting) {
       if (since > due) return
       this.#waiting.delete(id)
+      // What nobody waits for any more must not keep out what comes after it.
+      if (queued !== undefined) this.#options.line.withdraw(queued)
       this.#setUp(false)
       reject(new Refusal('unavailable', { retryAfter: 1_000, ...(isSent ? { outcome: 'unknown' as const } : {}) }))
     }

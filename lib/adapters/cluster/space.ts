@@ -7,12 +7,12 @@ import type { AdapterHost, ControlMessage, PresenceChange, Publication, Publishe
 import { Undecodable } from '../broker/decode.js'
 import { MemoryAdapter, type MemoryOptions } from '../memory/adapter.js'
 import type { End } from '../memory/presence.js'
-import { isFields } from '../broker/stored.js'
 import type { WorkerChannel } from './channels.js'
+import { charactersOf } from './characters.js'
 import { Line, machineTime, type Batch } from './line.js'
 import { serve, type Served } from './served.js'
 import { SharedSlots } from './shared-slots.js'
-import { sizeOf, writePacket, type PacketOnWire } from './wire.js'
+import { sizeOf, writePacket } from './wire.js'
 
 export interface SpaceOptions extends Omit<MemoryOptions, 'now'> {
   /** Characters that may wait for one worker. */
@@ -29,8 +29,6 @@ const SWEEP = 1_000
 const SELDOM = 60
 /** Rooms of a worker that has gone which one turn of the event loop leaves. */
 const LEFT = 500
-/** Characters of an answer, or of one of its items, beside the data. */
-const ITEM = 100
 /** What is told of a worker that has gone. */
 const LEAVING: ControlMessage = { type: 'node', state: 'leaving' }
 /** What ends something that a worker holds: it has to happen whenever it comes, since nothing else ends that. */
@@ -154,21 +152,20 @@ export class Space {
     const { forgotten } = this.#core.stats() as { forgotten: number }
     if (forgotten === node.forgotten) return
     node.forgotten = forgotten
-    this.#send(node, ['f', forgotten], 0)
+    this.#send(node, ['f', forgotten])
   }
 
   #call (node: Node, [id, method, ...args]: unknown[], isLate: boolean): void {
     if (typeof id !== 'number') return
     if (isLate && !TOLD.has(method)) {
-      this.#send(node, ['x', id, 'late'], 0)
+      this.#send(node, ['x', id, 'late'])
       return
     }
     try {
       this.#running = id
-      const answer = serve(node.served, method, args) ?? null
-      this.#send(node, ['r', id, answer], answerSize(answer))
+      this.#send(node, ['r', id, serve(node.served, method, args) ?? null])
     } catch (error) {
-      this.#send(node, ['x', id, error instanceof Undecodable ? 'unreadable' : 'failed', String(error)], 0)
+      this.#send(node, ['x', id, error instanceof Undecodable ? 'unreadable' : 'failed', String(error)])
     }
   }
 
@@ -250,20 +247,20 @@ export class Space {
   }
 
   #presence (room: string, change: PresenceChange): void {
-    const size = (change.joined.length + change.left.length + (change.changed?.length ?? 0)) * 100
+    const size = charactersOf(change)
     for (const node of this.#rooms.get(room) ?? []) this.#send(node, ['p', room, change], size)
   }
 
   #cleared (room: string, position: Position): void {
-    for (const node of this.#rooms.get(room) ?? []) this.#send(node, ['g', room, position], ITEM)
+    for (const node of this.#rooms.get(room) ?? []) this.#send(node, ['g', room, position])
   }
 
   #tell (from: Node, message: unknown): void {
-    const size = isFields(message) ? JSON.stringify(message).length : 0
+    const size = charactersOf(message)
     for (const node of this.#nodes.values()) if (node !== from) this.#send(node, ['c', from.id, message], size)
   }
 
-  #send (node: Node, item: readonly unknown[], size: number): void {
+  #send (node: Node, item: readonly unknown[], size = charactersOf(item)): void {
     const { waiting } = this.#options
     if (node.line.size > waiting && isLive(item)) {
       node.isBehind = true
@@ -319,13 +316,4 @@ export class Space {
     }
     return this.#left.length > 0
   }
-}
-
-/** Characters of an answer, about: those that are long have events or texts. */
-function answerSize (answer: unknown): number {
-  if (!isFields(answer) && !Array.isArray(answer)) return String(answer).length
-  const list: unknown = Array.isArray(answer) ? answer : answer.events ?? answer.list
-  if (!Array.isArray(list)) return ITEM
-  return (list as Array<Partial<PacketOnWire>>)
-    .reduce((sum, { text, part }) => sum + ITEM + (text?.length ?? part?.inside.length ?? 0), ITEM)
 }

@@ -9,15 +9,10 @@ import { readKept } from './wire.js'
 import { SHORTEST } from './space.js'
 
 /** Asks the primary, and reads its answer. */
-export type Ask = <T>(
-  method: string,
-  args: readonly unknown[],
-  read: (answer: unknown) => T,
-  size?: number
-) => Promise<T>
+export type Ask = <T>(method: string, args: readonly unknown[], read: (answer: unknown) => T) => Promise<T>
 
 /** Has the primary end something, whenever it gets there. */
-export type Insist = (method: string, args: readonly unknown[], size: number) => Promise<void>
+export type Insist = (method: string, args: readonly unknown[]) => Promise<void>
 
 /** Slots in one call. */
 const BATCH = 500
@@ -42,7 +37,7 @@ export function clusterPresence (ask: Ask, insist: Insist): PresenceStore {
     },
     leave: (room, { userId, connection, fence }, grace) => {
       if (stamps.isPast(keyOf(room, connection), fence)) return
-      return insist('leave', [room, { userId, connection }, grace], room.length + userId.length + connection.length)
+      return insist('leave', [room, { userId, connection }, grace])
     },
     succeed: (room, userId, former) => ask('succeed', [room, userId, former], flagOf),
     update: (room, { userId, data }) => ask('update', [room, { userId, data }], flagOf),
@@ -68,11 +63,11 @@ export function clusterLeases (ask: Ask, insist: Insist): LeaseStore {
     async renew (leases, ttl) {
       for (let index = 0; index < leases.length; index += BATCH) {
         const some = leases.slice(index, index + BATCH).map(({ key, holder }) => [key, holder])
-        await ask('renew', [some, ttl], nothing, some.length * 64)
+        await ask('renew', [some, ttl], nothing)
       }
     },
     async release (key, holder, fence) {
-      if (!stamps.isPast(keyOf(key, holder), fence)) await insist('release', [key, holder], key.length + holder.length)
+      if (!stamps.isPast(keyOf(key, holder), fence)) await insist('release', [key, holder])
     },
     count: (key) => ask('count', [key], numberOf)
   }
@@ -82,8 +77,8 @@ export function clusterClaims (ask: Ask): ClaimStore {
   return {
     claim: (key, hash, lease, owner, holder) => ask('claim', [key, hash, lease, owner, holder], claimOf),
     settle: (key, hash, outcome, ttl, owner, holder) =>
-      ask('settle', [key, hash, outcome, ttl, owner, holder], nothing, outcome?.length),
-    put: (key, value, ttl) => ask('put', [key, value, ttl], nothing, value.length),
+      ask('settle', [key, hash, outcome, ttl, owner, holder], nothing),
+    put: (key, value, ttl) => ask('put', [key, value, ttl], nothing),
     take: (key) => ask('take', [key], (answer) => maybe(answer, textOf))
   }
 }
@@ -106,9 +101,9 @@ export function clusterTexts (ask: Ask): TextStore {
   const kept = (answer: unknown): ReturnType<typeof readKept>[] => listOf(answer).map(readKept)
   return {
     write: (room, step, settings) =>
-      ask('write', [room, step, settings], (answer) => wordOf(answer, WRITTEN), step.part.inside.length),
+      ask('write', [room, step, settings], (answer) => wordOf(answer, WRITTEN)),
     read: (room, settings, which) => ask('read', [room, settings, which], kept),
-    check: (room, known, settings) => ask('check', [room, known, settings], kept, known.length * 64)
+    check: (room, known, settings) => ask('check', [room, known, settings], kept)
   }
 }
 

@@ -14,12 +14,13 @@ import { until } from '../../helpers/servers.js'
 class Wire implements Channel {
   readonly #channel: Channel
   #held: Array<() => void> | undefined
+  #holds: 'both' | 'answers' = 'both'
 
   constructor (channel: Channel) { this.#channel = channel }
 
   post (message: unknown): void {
     const json = JSON.stringify(message)
-    this.#through(() => { this.#channel.post(JSON.parse(json)) })
+    this.#through(() => { this.#channel.post(JSON.parse(json)) }, this.#holds === 'both')
   }
 
   listen (message: (message: unknown) => void, ended: () => void): void {
@@ -31,7 +32,11 @@ class Wire implements Channel {
 
   close (): void { this.#channel.close() }
 
-  hold (): void { this.#held ??= [] }
+  /** @param holds `answers`: the primary hears of the worker, and not the other way round */
+  hold (holds: 'both' | 'answers' = 'both'): void {
+    this.#held ??= []
+    this.#holds = holds
+  }
 
   release (): void {
     const held = this.#held ?? []
@@ -39,8 +44,8 @@ class Wire implements Channel {
     for (const pass of held) pass()
   }
 
-  #through (pass: () => void): void {
-    if (this.#held === undefined) pass()
+  #through (pass: () => void, isHeld = true): void {
+    if (this.#held === undefined || !isHeld) pass()
     else this.#held.push(pass)
   }
 }
@@ -153,6 +158,51 @@ t.test('cluster: calls that are not sent are bounded in characters too, and a ro
   t.equal(accepted + Number(adapter.stats!().refused), 60)
   const asking = said('here?', { delivery: 'volatile', ack: 'b.1' })
   t.equal((await b.adapter.publish('chat/1', asking, reliable)).nodes, 0)
+})
+
+/** What a worker asks for with much in it, besides what is published. */
+const LARGE = 'x'.repeat(256_000)
+const LARGE_CALLS: Readonly<Record<string, (adapter: Adapter) => unknown>> = {
+  'control messages': (adapter) => adapter.control!.send({ type: 'revoke', user: LARGE }),
+  'joins with data': (adapter) => adapter.presence!.join('chat/1', { ...ANN, data: { text: LARGE } }, LEASE),
+  'new data of users': (adapter) => adapter.presence!.update!('chat/1', { userId: 'ann', data: [LARGE] })
+}
+for (const [what, ask] of Object.entries(LARGE_CALLS)) {
+  t.test(`cluster: ${what} that are not sent are bounded by their characters, and make room when nobody waits for them`, async (t) => {
+    // No timer of an adapter keeps its process.
+    const alive = setInterval(() => {}, 1_000)
+    t.teardown(() => { clearInterval(alive) })
+    const { adapter, wire } = workers(t)({ timeout: 500 })
+    await node(t, adapter, 'a')
+    wire.hold()
+    const refused = (): number => Number(adapter.stats!().refused)
+    // Some are on their way, 132 wait.
+    await Promise.allSettled(Array.from({ length: 200 }, async () => { await ask(adapter) }))
+    t.ok(refused() > 50, String(refused()))
+    const before = refused()
+    await t.rejects(async () => { await ask(adapter) }, { code: 'unavailable' })
+    t.equal(refused(), before, 'it waited for the primary')
+  })
+}
+
+t.test('cluster: changes of presence that wait for a worker are bounded by their data', async (t) => {
+  const { a, b, wire } = await two(t, { waiting: 1_000_000 })
+  wire.hold('answers')
+  for (let count = 0; count < 20; count++) {
+    await a.adapter.presence!.join('chat/1', { userId: `u${count}`, connection: 'c', data: LARGE }, LEASE)
+  }
+  wire.release()
+  await until('it is told that it has missed some', () => b.adapter.stats!().behind === 1)
+})
+
+t.test('cluster: answers that wait for a worker are bounded by what is in them', async (t) => {
+  const { a, b, wire } = await two(t, { waiting: 1_000_000 })
+  await a.adapter.presence!.join('chat/1', { ...ANN, data: LARGE }, LEASE)
+  wire.hold('answers')
+  const ask = async (): Promise<unknown> => await b.adapter.presence!.snapshot('chat/1', 10)
+  const asked = Promise.allSettled(Array.from({ length: 40 }, ask))
+  await until('its worker is ended', () => a.host.controls.some(({ message }) => message.type === 'node'))
+  t.ok((await asked).every(({ status }) => status === 'rejected'))
 })
 
 t.test('cluster: a worker for which too much waits that cannot be read again is ended, and the others go on', async (t) => {

@@ -40,3 +40,26 @@ for (const isOnTheWay of [true, false]) {
     line.close()
   })
 }
+
+t.test('what is taken back before it is sent neither waits nor is sent, and the rest goes in its order', async (t) => {
+  const posted: Batch[] = []
+  let sent = 0
+  const line = new Line({ name: 'realtime', tag: 'a', post: (batch) => { posted.push(batch) } })
+  const queued = Array.from({ length: 10 }, (_, index) => line.push(index, 1_000, () => { sent++ }))
+  const { size } = line
+  // Some are sent in their turn, before there are as many that were taken back as others.
+  for (const index of [1, 4, 4]) line.withdraw(queued[index]!)
+  t.same([line.length, line.size], [8, size * 0.8])
+  await TURN()
+  t.same([posted.flatMap(({ items }) => items), sent], [[0, 2, 3, 5, 6, 7, 8, 9], 8])
+  line.withdraw(queued[0]!)
+  t.same([line.length, line.size], [0, 0], 'what was sent is not taken back')
+  for (const each of Array.from({ length: 10 }, (_, index) => line.push(index, 1_000)).slice(0, 9)) line.withdraw(each)
+  t.same([line.length, line.size], [1, size / 10])
+  await TURN()
+  t.same(posted.at(-1)!.items, [9])
+  const [last] = [line.push('last', 1_000)]
+  line.close()
+  line.withdraw(last)
+  t.equal(line.size, 0)
+})
