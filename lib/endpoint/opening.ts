@@ -29,8 +29,8 @@ export interface OpeningsOptions {
 export class Openings {
   readonly #options: OpeningsOptions
   readonly #welcome: Welcome
-  /** Requests that hold slots and are not connections yet, by their connection ids. */
-  readonly #underWay = new Map<string, FastifyRequest>()
+  /** What ends the watch of requests that hold slots and are not connections yet, by their connection ids. */
+  readonly #underWay = new Map<string, () => void>()
 
   constructor (options: OpeningsOptions) {
     this.#options = options
@@ -47,14 +47,15 @@ export class Openings {
    */
   watch (request: FastifyRequest, id: string): void {
     const { connections, slots, upgradeOf, exchanges } = this.#options
-    this.#underWay.set(id, request)
+    const socket = request.ws ? upgradeOf(request)?.socket : undefined
     const releaseSlots = slots.releasing(id)
     const release = (): void => {
-      if (this.#underWay.get(id) === request) this.#underWay.delete(id)
+      if (this.#underWay.get(id) === unwatch) this.#underWay.delete(id)
       if (connections.get(id) === undefined) releaseSlots()
     }
+    const unwatch = (): void => { socket?.off('close', release) }
+    this.#underWay.set(id, unwatch)
     if (!request.ws) return exchanges.whenOver(request.raw, release)
-    const socket = upgradeOf(request)?.socket
     if (socket === undefined || socket.destroyed) release()
     else socket.once('close', release)
   }
@@ -71,6 +72,8 @@ export class Openings {
     transport: Transport = link!.transport
   ): Peer {
     const { host, connections, slots, ledger, log } = this.#options
+    // The end of the connection releases its slots from here on; a listener would keep the request with the socket.
+    this.#underWay.get(connectionId)?.()
     this.#underWay.delete(connectionId)
     const replaced = slots.replace(connectionId)
     if (replaced !== undefined) connections.get(replaced)?.close('replaced')
