@@ -6,6 +6,9 @@ export class Pauses {
   /** Whether all have been ended, later ones too. */
   isOver = false
 
+  /** Number of those that wait. */
+  get size (): number { return this.#ends.size }
+
   /** Resolves after so many milliseconds, or when all are ended. */
   async wait (time: number): Promise<void> {
     if (this.isOver) return

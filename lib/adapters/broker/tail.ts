@@ -170,7 +170,7 @@ export class FollowedStream {
   /** Characters of the events held back, or more. */
   #heldSize = 0
   #hasDropped = false
-  #waiting: Array<{ readonly offset: number, readonly settle: () => void }> = []
+  readonly #waiting = new Set<{ readonly offset: number, readonly settle: () => void }>()
   #expected = 0
   #timer: NodeJS.Timeout | undefined
   /** Time by `performance.now()` at which this room last heard from its broker. */
@@ -224,7 +224,7 @@ export class FollowedStream {
       if (isOrdered) this.heard = performance.now()
       this.#deliver(arrival)
       if (this.#held.size > 0) this.#drain()
-      if (this.#waiting.length > 0) this.#settle()
+      if (this.#waiting.size > 0) this.#settle()
     } else if (offset > top) {
       this.#hold(arrival)
       if (isOrdered) this.repair()
@@ -244,8 +244,14 @@ export class FollowedStream {
   async reached (offset: number, patience: number): Promise<void> {
     if (this.#isClosed || (this.#stream !== undefined && this.#stream.top.offset >= offset)) return
     await new Promise<void>((resolve) => {
-      const timer = after(resolve, patience)
-      this.#waiting.push({ offset, settle: () => { clearTimeout(timer); resolve() } })
+      const settle = (): void => {
+        clearTimeout(timer)
+        this.#waiting.delete(waiting)
+        resolve()
+      }
+      const timer = after(settle, patience)
+      const waiting = { offset, settle }
+      this.#waiting.add(waiting)
     })
   }
 
@@ -297,6 +303,8 @@ export class FollowedStream {
   }
 
   get heldSize (): number { return this.#heldSize }
+  /** Number of those who wait for an event. */
+  get waiting (): number { return this.#waiting.size }
 
   #release (): void {
     this.#held.clear()
@@ -331,9 +339,7 @@ export class FollowedStream {
 
   #settle (isAll = false): void {
     const top = this.#stream?.top.offset ?? 0
-    const waiting = this.#waiting
-    this.#waiting = waiting.filter(({ offset }) => !isAll && offset > top)
-    for (const { offset, settle } of waiting) if (isAll || offset <= top) settle()
+    for (const { offset, settle } of this.#waiting) if (isAll || offset <= top) settle()
   }
 
   #expect (offset: number): void {

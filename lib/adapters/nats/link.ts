@@ -5,7 +5,7 @@ import { isKept } from './acks.js'
 import { dialFirst, endAttempt, endBrokenAttempt, hearErrors, limitAttempts } from './dialling.js'
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
-import { after } from '../../structures/timers.js'
+import { Pauses } from '../../structures/pauses.js'
 import { FIRST, LoopClock, within } from '../broker/patience.js'
 import { Declined, Standing, type Asking } from '../broker/standing.js'
 import type { Unread } from '../broker/unread.js'
@@ -74,7 +74,8 @@ export class NatsLink {
   #isUp = false
   #isClosed = false
   #hasStarted = false
-  readonly #waiting: Array<() => void> = []
+  /** Those who wait until the server can be asked. */
+  readonly #pauses = new Pauses()
   readonly #standing = new Standing()
   /** Ids of the servers that were met. */
   readonly #servers = new Set<string>()
@@ -98,6 +99,8 @@ export class NatsLink {
   /** Bytes of one message, headers included, that the server takes. */
   get maxPayload (): number { return this.#connection?.info?.max_payload ?? MAX_PAYLOAD }
   get timeout (): number { return this.#options.timeout }
+  /** Number of those who wait until the server can be asked. */
+  get waiting (): number { return this.#pauses.size }
 
   /** @throws REALTIME_ERR_ADAPTER */
   async open (): Promise<void> {
@@ -170,7 +173,7 @@ export class NatsLink {
           this.#isUp = true
           this.#standing.link.over()
           this.#options.onUp(this.#meet())
-          this.#release()
+          this.#pauses.wake()
         }, () => {})
       } else if (status.type === 'staleConnection') this.#standing.link.known()
       else if (status.type === 'error') this.#warn(status.error)
@@ -209,7 +212,7 @@ export class NatsLink {
     this.#isUp = false
     this.clock.stop()
     this.#standing.close()
-    this.#release()
+    this.#pauses.wake()
     // A connection of the application is left open; its subscriptions have been ended by their owners.
     if (this.#options.connection !== undefined || this.#connection === undefined) return
     await this.#connection.close()
@@ -252,10 +255,7 @@ export class NatsLink {
   /** Resolves when the server can be asked, at the latest after `patience` ms. */
   async back (patience: number): Promise<void> {
     if (this.#isUp || this.#isClosed) return
-    await new Promise<void>((resolve) => {
-      const timer = after(resolve, patience)
-      this.#waiting.push(() => { clearTimeout(timer); resolve() })
-    })
+    await this.#pauses.wait(patience)
   }
 
   /**
@@ -283,8 +283,6 @@ export class NatsLink {
       }
     })
   }
-
-  #release (): void { for (const resolve of this.#waiting.splice(0)) resolve() }
 
   async bucket (
     name: string,

@@ -14,6 +14,8 @@ export interface Following {
 
 /** Rooms without members here of which it is remembered what was seen. */
 const MAX_KNOWN = 10_000
+/** Rooms that one new room may take the place of. */
+const FORGOTTEN = 2
 /** Known rooms with members here that one new room may move to the end. */
 const PASSED = 32
 
@@ -54,7 +56,9 @@ export class KnownStreams {
     if (at === 0 || (known !== undefined && at < known.at)) return
     this.#rooms.delete(room)
     this.#rooms.set(room, { epoch, at, top: offset })
-    if (this.#rooms.size > MAX_KNOWN + this.#following.size) this.#forget()
+    // More than one that is learnt, so that they become fewer again when this node follows fewer rooms than it did.
+    const most = MAX_KNOWN + this.#following.size
+    for (let count = 0; count < FORGOTTEN && this.#rooms.size > most; count++) this.#forget()
   }
 
   /** Keeps where this node stands in a room that it is about to leave. */

@@ -102,3 +102,23 @@ t.test('who has heard more elsewhere is met when that has been delivered here, w
   await tail.meet({ epoch, offset: 9 }, { epoch, offset: 7 })
   t.same(told.slice(2), ['read', 6, 7], 'what does not come is read, what is nowhere is not waited for')
 })
+
+t.test('who has waited long enough for an event that does not come is not kept', async (t) => {
+  const tail = new FollowedStream({
+    room: 'chat/1',
+    limits: { size: 10, ttl: 60_000 },
+    streams: new Streams(1_000_000, 10),
+    host: { gap: () => undefined },
+    deliver: () => undefined,
+    read: async () => { throw new Error('refused') },
+    onRepair: () => undefined
+  })
+  t.teardown(() => { tail.close() })
+  tail.open({ epoch: 'abcdefgh', offset: 4 })
+  const late = tail.reached(99, 60_000)
+  await Promise.all(Array.from({ length: 100 }, async (_, index) => { await tail.reached(5 + index, 1) }))
+  t.equal(tail.waiting, 1)
+  tail.close()
+  await late
+  t.equal(tail.waiting, 0)
+})

@@ -115,3 +115,18 @@ t.test('a server that was away is waited for again as soon as there is a connect
   server.answer()
   t.equal(await waiting, 'sent')
 })
+
+t.test('who has waited long enough for a server that is away is not kept, and the others wait until it is back', async (t) => {
+  const { server, link, ups } = await opened(t, 300)
+  server.late = 60_000
+  server.cut()
+  await until('the link is down', () => !link.isUp)
+  let isBack = false
+  const waited = link.back(60_000).then(() => { isBack = true })
+  await Promise.all(Array.from({ length: 100 }, async () => { await link.back(1) }))
+  t.same([link.waiting, isBack], [1, false])
+  server.late = 0
+  await until('the link is up again', () => ups() === 1, 5_000)
+  await waited
+  t.equal(link.waiting, 0)
+})

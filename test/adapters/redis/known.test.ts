@@ -73,3 +73,15 @@ t.test('over 10 000 rooms besides those with members here, the first one without
   t.same([others[0], others.at(-1)], ['room 21', 'one more'])
   t.not(known.seen('room 0'), '', 'a room with members here stays')
 })
+
+t.test('rooms that were known while this node followed many are forgotten again as others are learnt', async (t) => {
+  const { known, following } = make()
+  for (let index = 0; index < 5_000; index++) following.set(`room ${index}`, { epoch: ONE, offset: 1 })
+  for (let index = 0; index < 15_000; index++) known.learn(`room ${index}`, { epoch: ONE, offset: 1 }, 1_000)
+  following.clear()
+  t.equal((await known.others()).length, 15_000)
+  for (let index = 0; index < 6_000; index++) known.learn(`later ${index}`, { epoch: ONE, offset: 1 }, 1_000)
+  const others = await known.others()
+  t.equal(others.length, 10_000)
+  t.equal(others.at(-1), 'later 5999')
+})
