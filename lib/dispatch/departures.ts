@@ -1,4 +1,5 @@
 import type { Peer } from '../admission/peer.js'
+import { KeptRefusal } from '../errors/kept-refusal.js'
 import { Refusal } from '../errors/refusal.js'
 import { isCode, type EndReason } from '../protocol/codes.js'
 import { inTurns } from '../structures/slices.js'
@@ -98,7 +99,8 @@ export class Departures {
 
   /** The server has taken a connection out of a room. */
   taken (connection: Peer, name: string, why: Refusal): void {
-    this.onDeparted?.(connection, () => why, name)
+    const kept = new KeptRefusal(why)
+    this.onDeparted?.(connection, () => kept.again(), name)
     this.#ofConnection.tell(connection.id, name, why)
   }
 

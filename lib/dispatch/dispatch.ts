@@ -8,6 +8,7 @@ import type { ConnectionHost } from '../connection/connection.js'
 import type { Connections } from '../connection/connections.js'
 import type { Identity } from '../connection/identity.js'
 import { CONNECTION_CLOSE, type ConnectionClosed } from '../diagnostics/channels.js'
+import { KeptRefusal } from '../errors/kept-refusal.js'
 import { isNearly, type LimitWarnings } from '../errors/limit-warnings.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
@@ -92,7 +93,7 @@ export class Dispatch {
   readonly #preparation: JoinPreparation
   readonly #parts: CallerParts
   /** Ends of connections between two polls, by their ids, until the next poll asks. */
-  readonly #untold = new ExpiringMap<Refusal>(MAX_UNTOLD)
+  readonly #untold = new ExpiringMap<KeptRefusal>(MAX_UNTOLD)
 
   constructor (options: DispatchOptions) {
     this.#options = options
@@ -145,12 +146,13 @@ export class Dispatch {
     const { transport, ending } = connection
     this.joins.leaveAll(connection, reason)
     acks.gone(connection.id)
-    this.departures.ended(connection, () => reasonOf(ending, reason))
+    const kept = ending === undefined ? undefined : new KeptRefusal(ending)
+    this.departures.ended(connection, () => reasonOf(kept?.again(), reason))
     // The application may never settle what would end the wait.
     for (const task of this.#order.takeWaiting(connection)) task()
     this.#preparation.gone(connection)
-    if (connection.isParked && ending?.data.retry === 'never') {
-      this.#untold.set(connection.id, ending, performance.now() + UNTOLD, performance.now())
+    if (connection.isParked && kept !== undefined && ending?.data.retry === 'never') {
+      this.#untold.set(connection.id, kept, performance.now() + UNTOLD, performance.now())
     }
     if (!connections.delete(connection, transport)) return
     ledger.closed(reason)
@@ -173,7 +175,7 @@ export class Dispatch {
   takeEnding (id: string): Refusal | undefined {
     const ending = this.#untold.get(id, performance.now())
     if (ending !== undefined) this.#untold.delete(id)
-    return ending
+    return ending?.again()
   }
 
   /**

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { ExpiringMap } from '../structures/expiring-map.js'
+import { KeptRefusal } from '../errors/kept-refusal.js'
 import type { Refusal } from '../errors/refusal.js'
 
 /** Milliseconds within which a client that cannot read the refusal of its upgrade has to ask for it. */
@@ -14,7 +15,7 @@ const MAX_REMEMBERED = 10_000
  */
 const [ANY, UNKNOWN] = [' any', ' unknown']
 
-interface Told { readonly refusal: Refusal, readonly times: number }
+interface Told { readonly refusal: KeptRefusal, readonly times: number }
 
 /** What distinguishes upgrades, as far as the request that asks for the verdict has it too. */
 export interface Asker {
@@ -63,7 +64,7 @@ function keyOf ({ address, credential, path }: Asker, origin: string): string {
 
 function add (told: ExpiringMap<Told>, key: string, refusal: Refusal): void {
   const now = performance.now()
-  told.set(key, { refusal, times: (told.get(key, now)?.times ?? 0) + 1 }, now + MEMORY, now)
+  told.set(key, { refusal: new KeptRefusal(refusal), times: (told.get(key, now)?.times ?? 0) + 1 }, now + MEMORY, now)
 }
 
 function remove (told: ExpiringMap<Told>, key: string): Refusal | undefined {
@@ -72,5 +73,5 @@ function remove (told: ExpiringMap<Told>, key: string): Refusal | undefined {
   if (found === undefined) return undefined
   told.delete(key)
   if (found.times > 1) told.set(key, { ...found, times: found.times - 1 }, now + MEMORY, now)
-  return found.refusal
+  return found.refusal.again()
 }

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { BroadcastAcks } from '../../lib/dispatch/broadcast-acks.js'
 import { BoundedClaims } from '../../lib/adapters/broker/bounded-claims.js'
@@ -5,14 +7,17 @@ import type { PresenceChange } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Streams } from '../../lib/adapters/history/stream.js'
 import { FollowedStream } from '../../lib/adapters/broker/tail.js'
-import { Refusal } from '../../lib/errors/refusal.js'
+import { ofUser, Refusal } from '../../lib/errors/refusal.js'
 import { MemoryPresence } from '../../lib/adapters/memory/presence.js'
 import { OpenTickets } from '../../lib/auth/open-tickets.js'
 import { RefusedUpgrades, type Asker } from '../../lib/server/refused-upgrades.js'
 import { Slices } from '../../lib/structures/slices.js'
 import { Slots } from '../../lib/admission/slots.js'
 import { UnstoredOutcomes } from '../../lib/dispatch/unstored.js'
+import { ask } from '../helpers/ask.js'
 import { used } from '../helpers/cost.js'
+import { start } from '../helpers/net.js'
+import { until } from '../helpers/servers.js'
 
 t.test('tickets are counted by user and in all, and the count comes down with their use and their time', async (t) => {
   const tickets = new OpenTickets({ perUser: 2, total: 3 })
@@ -134,6 +139,40 @@ t.test('of refused upgrades the newest are remembered', async (t) => {
   t.equal(refused.take(asker(0)), undefined)
   t.match(refused.take(asker(1)), { word: 'server_full' })
   t.match(refused.take(asker(10_000)), { word: 'server_full' })
+})
+
+t.test('a refused upgrade that is remembered keeps neither its request nor its answer', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const seen: Array<WeakRef<object>> = []
+  const server = await start(t, {
+    before: async (app) => {
+      app.addHook('onRequest', async (request, reply) => { seen.push(new WeakRef(request), new WeakRef(reply)) })
+    }
+  })
+  for (let index = 0; index < 5; index++) {
+    t.equal((await ask(server, 'websocket', { token: `of nobody ${index}` })).status, 401)
+  }
+  await until('they are let go', () => {
+    gc()
+    return seen.every((one) => one.deref() === undefined)
+  }, 5_000)
+  t.equal((await ask(server, 'verdict', { token: 'of nobody 0' })).status, 401)
+})
+
+t.test('a remembered refusal says all that the first one has said', async (t) => {
+  const details = [{ path: '/a', message: 'is wrong' }]
+  const as = { code: 'closed', statusCode: 418, retry: 'never' } as const
+  for (const options of [
+    {},
+    { message: 'later', retryAfter: 1_000, why: { fix: 'wait' } },
+    { details, room: 'chat/1', as, outcome: 'unknown', idempotencyKey: 'k' }
+  ] as const) {
+    const refused = new RefusedUpgrades()
+    const refusal = ofUser(new Refusal('server_full', options), 'ada')
+    refused.rememberAddress('::1', refusal)
+    t.strictSame({ ...refused.take({ address: '::1', credential: '', path: '/', origin: '' }) }, { ...refusal })
+  }
 })
 
 t.test(
