@@ -6,6 +6,7 @@ import { keyOfKind } from '../protocol/key.js'
 import { Remembered } from '../retention/remembered.js'
 import { Retention } from '../retention/retention.js'
 import type { Awaitable } from '../structures/awaitable.js'
+import { Sweeper } from '../structures/sweeper.js'
 
 export interface DenialsOptions {
   /** Absent where the adapter keeps none. */
@@ -33,6 +34,8 @@ export interface Found {
 const NOTHING: Found = { isUser: false, isToken: false, hasLost: false, rooms: [] }
 /** Denials that are checked for expiry when one is added. */
 const SWEEP = 8
+/** Denials that one turn of the event loop examines beside that. */
+const SLICE = 1_000
 
 /** @throws Refusal `revoked` */
 function checked (identity: Identity, isDenied: boolean, hasLost: boolean): Identity {
@@ -61,6 +64,7 @@ export class Denials {
    */
   readonly #denied: Remembered<Denied>
   readonly #retention: Retention
+  readonly #sweeper: Sweeper
   /** Whether this node has heard of a room that was taken from a user. */
   #hasTaken = false
 
@@ -68,7 +72,16 @@ export class Denials {
     this.#options = options
     this.#retention = new Retention(options.bytes)
     this.#denied = new Remembered(this.#retention)
+    this.#sweeper = new Sweeper(() => this.#retention.sweep(Date.now(), SLICE))
   }
+
+  /** Begins to drop what has expired; `stop` ends it. */
+  start (): void { this.#sweeper.start() }
+
+  stop (): void { this.#sweeper.stop() }
+
+  /** Bytes of the denials that this node remembers on its own. */
+  get bytes (): number { return this.#retention.bytes }
 
   /**
    * @returns the identity, which says where rooms were taken from the user

@@ -5,6 +5,7 @@ import type { ClientAnswer } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { inTurns } from '../structures/slices.js'
+import { Sweeper } from '../structures/sweeper.js'
 import { after } from '../structures/timers.js'
 
 /** The result in user ids, one for each connection, because connection ids are secrets of their own clients. */
@@ -53,6 +54,8 @@ const LASTING = /^[^.]*\.[^.]*\.(\d{0,9})$/
 /** Broadcasts that wait for longer, of which one step passes over so many to find others whose time is over. */
 const PASSED = 100
 const MAX_REMOTE = 10_000
+/** Broadcasts of other nodes, and answers to those that are over, that one turn of the event loop looks at. */
+const SWEPT = 1_000
 /** Number of settled connections that one turn of the event loop unlinks. */
 const UNLINKED = 1_000
 /** Members in one message of a report. */
@@ -76,6 +79,10 @@ export class BroadcastAcks {
   readonly #waiting = new Map<string, Waiting>()
   readonly #remote = new Map<string, Remote>()
   #remoteAnswers = 0
+  readonly #sweeper = new Sweeper(() => this.#sweepSome())
+  /** What is left of the sweep under way. */
+  #swept: Iterator<[string, Remote], undefined> | undefined
+  #isClosed = false
   /** Broadcasts that wait for a connection, so that its end need not search all of them. */
   readonly #byConnection = new ShardedMap<string | Set<string>>()
   /** Number of answers that belong to no broadcast under way: late, repeated or invented. */
@@ -175,15 +182,14 @@ export class BroadcastAcks {
   #forward (ack: string, isQuestion: boolean, control: Control): Audience {
     const now = performance.now()
     let passed = 0
-    for (const [id, { until, pending, isWhole }] of this.#remote) {
-      // Members are added in turns: one that has none yet may get some.
-      const isNeeded = until > now && (!isWhole || pending.size > 0)
+    for (const [id, each] of this.#remote) {
       const hasRoom = this.#remote.size < MAX_REMOTE && this.#remoteAnswers < MAX_REMOTE_ANSWERS
-      if (!isNeeded || !hasRoom) this.#forget(id)
-      else if (until <= now + REMOTE || ++passed > PASSED) break
+      if (!isNeeded(each, now) || !hasRoom) this.#forget(id)
+      else if (each.until <= now + REMOTE || ++passed > PASSED) break
     }
     const remote: Remote = { pending: new Set(), until: now + lastsFor(ack), isQuestion, isWhole: false }
     this.#remote.set(ack, remote)
+    if (!this.#isClosed) this.#sweeper.start()
     let members: Array<{ connection: string, userId: string }> = []
     const tell = (more: boolean): void => {
       control.send({ type: 'members', ack, members, ...(more ? { more } : {}) }).catch(this.#onError)
@@ -211,7 +217,26 @@ export class BroadcastAcks {
     if (remote === undefined) return
     this.#remote.delete(id)
     this.#remoteAnswers -= remote.pending.size
-    for (const connection of remote.pending) this.#unlink(connection, id)
+    void inTurns(remote.pending, UNLINKED, (connection) => { this.#unlink(connection, id) })
+  }
+
+  /** Ends what is over also where no other broadcast comes, or where many that last for longer stand before it. */
+  #sweepSome (): boolean {
+    const now = performance.now()
+    this.#swept ??= this.#remote.entries()
+    for (let looked = 0; looked < SWEPT; looked++) {
+      const { value, done } = this.#swept.next()
+      if (done === true) {
+        this.#swept = undefined
+        if (this.#remote.size === 0) this.#sweeper.stop()
+        return false
+      }
+      const [id, remote] = value
+      if (isNeeded(remote, now)) continue
+      looked += remote.pending.size
+      this.#forget(id)
+    }
+    return true
   }
 
   #link (connection: string, id: string): void {
@@ -348,10 +373,17 @@ export class BroadcastAcks {
   cancel (id: string): void { this.#waiting.get(id)?.settle() }
 
   close (): void {
+    this.#isClosed = true
+    this.#sweeper.stop()
     for (const waiting of [...this.#waiting.values()]) waiting.settle()
     this.#remote.clear()
     this.#byConnection.clear()
   }
+}
+
+/** Members are added in turns: one that has none yet may get some. */
+function isNeeded ({ until, pending, isWhole }: Remote, now: number): boolean {
+  return until > now && (!isWhole || pending.size > 0)
 }
 
 /** Milliseconds for which answers to a broadcast of another node are passed on. */

@@ -115,13 +115,14 @@ export class RealtimeNode {
   }
 
   async start (): Promise<void> {
-    const { hub, hooks, slots, connectionIds, readiness, roster } = this.core
+    const { hub, hooks, slots, connectionIds, denials, readiness, roster } = this.core
     this.api?.start()
     await this.foundation.adapter.start(this.#adapterHost)
     hub.start()
     await hooks.start()
     slots.start()
     await connectionIds.start()
+    denials.start()
     roster.start()
     this.#contracts?.start(hub.declarations.values())
     this.#heartbeat.start()
@@ -145,7 +146,7 @@ export class RealtimeNode {
 
   /** Stops what `start` has started, in the reverse order, and what runs since the node was made. */
   async stop (): Promise<void> {
-    const { hub, hooks, slots, connectionIds, readiness, messages, exchanges, roster, recheck } = this.core
+    const { hub, hooks, slots, connectionIds, denials, readiness, messages, exchanges, roster, recheck } = this.core
     const { flusher, websocket } = this.clients
     readiness.close()
     leavePorts(this.#ports)
@@ -155,6 +156,7 @@ export class RealtimeNode {
     this.#heartbeat.stop()
     recheck.stop()
     await roster.stop()
+    denials.stop()
     connectionIds.stop()
     slots.stop()
     hooks.stop()

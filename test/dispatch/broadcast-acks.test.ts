@@ -1,6 +1,7 @@
 import t from 'tap'
 import { BroadcastAcks } from '../../lib/dispatch/broadcast-acks.js'
 import type { ControlMessage } from '../../lib/adapters/adapter.js'
+import { until } from '../helpers/servers.js'
 
 const isPending = async (promise: Promise<unknown>): Promise<boolean> => await Promise.race([
   promise.then(() => false),
@@ -91,4 +92,26 @@ t.test('answers of other nodes\' members are passed on for as long as the broadc
   t.match(sent, [{ type: 'acked', ack: ids[2], connection: 'c2' }])
   t.equal(acks.size, 0)
   t.end()
+})
+
+t.test('a broadcast of another node that is over is forgotten though no other comes, also behind many that last', async (t) => {
+  let ahead = 0
+  const { now: clock } = performance
+  performance.now = () => clock.call(performance) + ahead
+  t.teardown(() => { performance.now = clock })
+  const { acks } = node()
+  t.teardown(() => { acks.close() })
+  const ask = (ack: string): void => {
+    const audience = acks.offered({ type: 'said', room: 'chat/1', delivery: 'reliable', timestamp: 0, ack })!
+    audience.add({ id: 'c1', userId: 'ada' } as never)
+    audience.end()
+  }
+  for (let index = 0; index < 2_000; index++) ask(`b.lasting${index}.`)
+  ask('b.short')
+  t.equal(acks.size, 2_001)
+  ahead = 61_000
+  await until('it is forgotten', () => !acks.isOwed('b.short', 'c1'))
+  t.equal(acks.size, 2_000)
+  acks.gone('c1')
+  t.equal(acks.size, 0)
 })

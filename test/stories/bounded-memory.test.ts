@@ -9,6 +9,7 @@ import { Streams } from '../../lib/adapters/history/stream.js'
 import { FollowedStream } from '../../lib/adapters/broker/tail.js'
 import { ofUser, Refusal } from '../../lib/errors/refusal.js'
 import { MemoryPresence } from '../../lib/adapters/memory/presence.js'
+import { Denials } from '../../lib/auth/denials.js'
 import { OpenTickets } from '../../lib/auth/open-tickets.js'
 import { RefusedUpgrades, type Asker } from '../../lib/server/refused-upgrades.js'
 import { Slices } from '../../lib/structures/slices.js'
@@ -258,4 +259,24 @@ t.test('slices are turns of their own, end when there is no more, and stop when 
   slices.stop()
   await new Promise(setImmediate)
   t.equal(done, 4)
+})
+
+t.test('outcomes, idempotency keys and denials whose time is over are dropped though no other one comes', async (t) => {
+  const { claims } = memory()
+  const bounded = new BoundedClaims(claims!)
+  bounded.start({ log: { info: () => undefined, warn: () => undefined } })
+  t.teardown(() => { bounded.stop() })
+  const denials = new Denials({
+    store: { deny: async () => undefined, isDenied: async () => false }, bytes: 1_000_000, whenUnavailable: 'admit'
+  })
+  denials.start()
+  t.teardown(() => { denials.stop() })
+  for (let index = 0; index < 3_000; index++) {
+    await bounded.settle(`key ${index}`, 'hash', '{}', 1, `user ${index}`)
+    bounded.published(`name ${index}`, 'ada', 1)
+    if (index < 500) denials.remember(`user ${index}`, Date.now() + 300)
+  }
+  t.ok(bounded.bytes > 100_000 && denials.bytes > 100_000, `${bounded.bytes} ${denials.bytes}`)
+  await until('nothing is left', () => bounded.bytes + denials.bytes === 0)
+  t.equal(bounded.forgotten, 0)
 })

@@ -4,9 +4,12 @@ import { Retention } from '../../retention/retention.js'
 import type { AdapterHost, ClaimStore } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
 import { REMEMBERED } from '../../retention/bounds.js'
+import { Sweeper } from '../../structures/sweeper.js'
 
 /** Outcomes that are checked for expiry when one is stored. */
 const SWEEP = 8
+/** Outcomes and keys that one turn of the event loop examines beside that. */
+const SLICE = 1_000
 /** Bytes that a broker keeps for the key of a publication. */
 const PUBLISHED = 100
 
@@ -22,6 +25,7 @@ export class BoundedClaims implements ClaimStore {
   #kept = this.#remembered(REMEMBERED.perUser)
   #keys = this.#published(REMEMBERED.perUser)
   #log: AdapterHost['log'] | undefined
+  readonly #sweeper = new Sweeper(() => this.#retention.sweep(performance.now(), SLICE))
   readonly #losses = new Losses(
     'outcomes of messages and idempotency keys were forgotten before their time: what is repeated may run again; raise limits.remembered, or lower the rate or the size of replies'
   )
@@ -32,14 +36,21 @@ export class BoundedClaims implements ClaimStore {
     this.#takeBack = takeBack
   }
 
-  /** @param host the node whose bounds hold from now on */
+  /**
+   * Begins to drop what has expired; `stop` ends it.
+   *
+   * @param host the node whose bounds hold from now on
+   */
   start ({ remembered: limits = REMEMBERED, log }: Pick<AdapterHost, 'remembered' | 'log'>): void {
     this.#log = log
     this.#retention = new Retention(limits.bytes)
     this.#kept = this.#remembered(limits.perUser)
     this.#keys = this.#published(limits.perUser)
     this.#kept.onHeld = this.#keys.onHeld = limits.held
+    this.#sweeper.start()
   }
+
+  stop (): void { this.#sweeper.stop() }
 
   /** Number of outcomes and keys that were deleted before their time. */
   get forgotten (): number { return this.#losses.count }

@@ -308,6 +308,7 @@ class NatsAdapter implements Adapter {
   async close (): Promise<void> {
     clearInterval(this.#checker)
     clearInterval(this.#timer)
+    this.claims?.stop()
     this.#kept?.nodes.stop()
     this.#doubts.close()
     this.#kept?.lives.close()

@@ -284,6 +284,7 @@ class RedisAdapter implements Adapter {
 
   async close (): Promise<void> {
     clearInterval(this.#checker)
+    this.claims.stop()
     this.control.close()
     this.#nodes.stop()
     this.#reader.close()
