@@ -12,6 +12,7 @@ export interface Sink {
   readonly writableNeedDrain: boolean
   write (bytes: Uint8Array): boolean
   on (event: 'drain', listener: () => void): unknown
+  off (event: 'drain', listener: () => void): unknown
   destroy (error?: Error): unknown
 }
 

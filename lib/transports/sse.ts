@@ -40,6 +40,12 @@ function sinkOf (response: ServerResponse): Sink {
   return response instanceof ServerResponse && socket instanceof Socket ? socket : response
 }
 
+/**
+ * A write may race with the peer's leaving; `close` follows. It stays on a response that its socket may keep, so it is
+ * no function of a link.
+ */
+function ignore (): void {}
+
 /** A stream of Server-Sent Events (WHATWG HTML 9.2) over a hijacked reply. */
 export class SseLink extends SocketLink<Sink> implements Link {
   readonly transport = 'sse'
@@ -67,11 +73,16 @@ export class SseLink extends SocketLink<Sink> implements Link {
   attach (events: LinkEvents): void {
     const response = this.#response
     this.#events = events
-    this.socket.on('drain', () => { events.drained() })
+    const onDrain = (): void => { this.drained() }
+    this.socket.on('drain', onDrain)
     // Only the response tells that the peer is gone: after a parsed body the request is closed at once.
-    response.once('close', () => { events.closed(this.#isEnded ? 1000 : 1006) })
-    // A write may race with the peer's leaving; `close` follows.
-    response.on('error', () => undefined)
+    response.once('close', () => {
+      // The socket may be kept longer than its stream, and would keep the connection with it.
+      this.socket.off('drain', onDrain)
+      this.#events?.closed(this.#isEnded ? 1000 : 1006)
+      this.#events = undefined
+    })
+    response.on('error', ignore)
   }
 
   encode (packets: readonly Packet[]): Uint8Array {

@@ -2,10 +2,13 @@ import { EventEmitter, once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import net from 'node:net'
 import { Duplex } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { serveForeignUpgrade } from '../../lib/server/foreign-upgrades.js'
 import { followOpenSockets } from '../../lib/server/open-sockets.js'
 import { declareChat, start, type Running } from '../helpers/net.js'
+import { until } from '../helpers/servers.js'
 
 const H2C =
   'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n'
@@ -259,4 +262,30 @@ t.test('a socket of which the server is told again and again is kept once', (t) 
   followed.close()
   t.equal(ended, 1)
   t.end()
+})
+
+t.test('sockets that have gone are forgotten though no new ones come, and open ones are ended at the close', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const server = new EventEmitter()
+  const followed = followOpenSockets(server as never, 10)
+  t.teardown(() => { followed.stop() })
+  let ended = 0
+  const open = (): { destroyed: boolean } => {
+    const socket = { destroyed: false, bytesRead: 0, destroy: () => { ended++ } }
+    server.emit('connection', socket)
+    return socket
+  }
+  const peak = (): Array<WeakRef<object>> => Array.from({ length: 3_000 }, open).map((socket) => {
+    socket.destroyed = true
+    return new WeakRef(socket)
+  })
+  open()
+  const gone = peak()
+  await until('none is kept', () => {
+    gc()
+    return gone.every((socket) => socket.deref() === undefined)
+  }, 5_000)
+  followed.close()
+  t.equal(ended, 1)
 })

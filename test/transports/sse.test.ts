@@ -1,7 +1,13 @@
 import { once } from 'node:events'
 import http, { type IncomingMessage } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { connect as dial } from '../../lib/client/index.js'
+import type { LinkEvents } from '../../lib/connection/link.js'
+import { CursorTrack } from '../../lib/transports/cursor-track.js'
+import { SSE_HEADERS, SseLink } from '../../lib/transports/sse.js'
 import { connect, eventually, start, assertLedger, statsOf, type ConnectOptions, type Running } from '../helpers/net.js'
 import { sseParser, type SseFields } from '../helpers/sse-parser.js'
 import { until } from '../helpers/raw.js'
@@ -129,3 +135,39 @@ t.test('events for a reader that stops and goes on arrive whole, once and in ord
   await eventually('the outboxes', async () => (await statsOf(server.app)).outbox.bytes, (bytes) => bytes === 0)
   await assertLedger(t, server.app)
 })
+
+for (const by of ['server', 'reader'] as const) {
+  t.test(`a socket keeps nothing of a stream that its ${by} has ended`, async (t) => {
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc') as () => void
+    const sockets: Socket[] = []
+    const kept: Array<WeakRef<object>> = []
+    const codes: number[] = []
+    let close = (): void => {}
+    const server = http.createServer((_request, response) => {
+      sockets.push(response.socket!)
+      response.writeHead(200, SSE_HEADERS).flushHeaders()
+      const link = new SseLink(response, new CursorTrack('a', []), true)
+      const events = { drained: () => {}, closed: (code: number) => { codes.push(code) } } as Partial<LinkEvents>
+      link.attach(events as LinkEvents)
+      kept.push(new WeakRef(link), new WeakRef(events))
+      close = () => { link.close() }
+    }).listen(0, '127.0.0.1')
+    t.teardown(() => { server.close() })
+    await once(server, 'listening')
+    const request = http.get({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', agent: false })
+    request.on('error', () => {})
+    const [answer] = await once(request, 'response') as [IncomingMessage]
+    answer.on('error', () => {}).resume()
+    if (by === 'server') close()
+    else request.destroy()
+    close = () => {}
+    await until('the end is told', () => codes[0])
+    t.same(codes, [by === 'server' ? 1000 : 1006])
+    await until('nothing is kept', () => {
+      gc()
+      return kept.every((each) => each.deref() === undefined) ? true : undefined
+    })
+    t.equal(sockets.length, 1)
+  })
+}
