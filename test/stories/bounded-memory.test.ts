@@ -280,3 +280,12 @@ t.test('outcomes, idempotency keys and denials whose time is over are dropped th
   await until('nothing is left', () => bounded.bytes + denials.bytes === 0)
   t.equal(bounded.forgotten, 0)
 })
+
+t.test('a node drops the denials that are over for as long as it runs, and stops with it', async (t) => {
+  const started = t.capture(Denials.prototype, 'start', Denials.prototype.start)
+  const stopped = t.capture(Denials.prototype, 'stop', Denials.prototype.stop)
+  const { app } = await start(t)
+  t.same([started().length, stopped().length], [1, 0])
+  await app.close()
+  t.equal(stopped().length, 1)
+})

@@ -309,6 +309,7 @@ class NatsAdapter implements Adapter {
     clearInterval(this.#checker)
     clearInterval(this.#timer)
     this.claims?.stop()
+    this.#keys.stop()
     this.#kept?.nodes.stop()
     this.#doubts.close()
     this.#kept?.lives.close()

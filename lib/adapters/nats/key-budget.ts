@@ -1,6 +1,7 @@
 import { REMEMBERED } from '../../retention/bounds.js'
 import { Losses } from '../../retention/losses.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
+import { Sweeper } from '../../structures/sweeper.js'
 import type { AdapterHost, Publication } from '../adapter.js'
 
 /** Parts of the window; a key counts until the one in which it came is a whole window old. */
@@ -24,6 +25,11 @@ export class KeyBudget {
   #parts: Part[] = []
   #limits: NonNullable<AdapterHost['remembered']> = REMEMBERED
   #log: AdapterHost['log'] | undefined
+  readonly #sweeper = new Sweeper(() => {
+    this.#dropUntil(this.#numberAt(performance.now()))
+    return false
+  })
+
   readonly #losses = new Losses(
     'idempotency keys were not remembered: what is published under them again is published twice; raise limits.remembered, or lower the rate'
   )
@@ -33,11 +39,18 @@ export class KeyBudget {
     this.#window = window
   }
 
-  /** @param host the node whose bounds hold from now on */
+  /**
+   * Begins to drop what is over; `stop` ends it.
+   *
+   * @param host the node whose bounds hold from now on
+   */
   start ({ remembered = REMEMBERED, log }: Pick<AdapterHost, 'remembered' | 'log'>): void {
     this.#log = log
     this.#limits = remembered
+    this.#sweeper.start()
   }
+
+  stop (): void { this.#sweeper.stop() }
 
   /** Number of keys that the server was not given. */
   get forgotten (): number { return this.#losses.count }
@@ -63,10 +76,16 @@ export class KeyBudget {
     return true
   }
 
+  #numberAt (now: number): number { return Math.floor(now * PARTS / this.#window) }
+
   /** Drops the parts that are over: each as a whole, so that the cost does not depend on how many keys it counts. */
-  #partAt (now: number): Part {
-    const number = Math.floor(now * PARTS / this.#window)
+  #dropUntil (number: number): void {
     while (this.#parts.length > 0 && this.#parts[0]!.number < number - PARTS) this.#parts.shift()
+  }
+
+  #partAt (now: number): Part {
+    const number = this.#numberAt(now)
+    this.#dropUntil(number)
     const last = this.#parts.at(-1)
     if (last?.number === number) return last
     const part = { number, users: new ShardedMap<number>(), bytes: 0 }

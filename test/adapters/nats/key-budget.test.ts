@@ -1,5 +1,6 @@
 import t from 'tap'
 import { KeyBudget } from '../../../lib/adapters/nats/key-budget.js'
+import { until } from '../../helpers/servers.js'
 
 const WINDOW = 120_000
 
@@ -37,4 +38,13 @@ t.test('a key counts for the whole window, and no longer than an eighth beyond i
   admitted(keys, 'ada', 500, 1)
   t.equal(admitted(keys, 'ada', 1, WINDOW), 0)
   t.equal(admitted(keys, 'ada', 1, WINDOW * 9 / 8), 1)
+})
+
+t.test('keys whose time is over are dropped though no other one comes', async (t) => {
+  const keys = new KeyBudget(80)
+  keys.start({ log: { info: () => undefined, warn: () => undefined } })
+  t.teardown(() => { keys.stop() })
+  for (let index = 0; index < 100; index++) keys.admits({ owner: `user ${index}` })
+  t.ok(keys.bytes > 10_000, String(keys.bytes))
+  await until('nothing is left', () => keys.bytes === 0)
 })
