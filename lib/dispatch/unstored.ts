@@ -2,6 +2,7 @@ import type { ClaimStore } from '../adapters/adapter.js'
 import { Losses } from '../retention/losses.js'
 import { Remembered } from '../retention/remembered.js'
 import { Retention } from '../retention/retention.js'
+import { textBytes } from '../structures/text-bytes.js'
 import { every } from '../structures/timers.js'
 
 /** A claim of a message by this node. */
@@ -91,7 +92,7 @@ export class UnstoredOutcomes {
       owner,
       key,
       { key, hash, owner, holder, outcome, isTried, round: 0, until },
-      hash.length + (outcome?.length ?? 0),
+      textBytes(hash) + textBytes(outcome ?? ''),
       until,
       now
     )

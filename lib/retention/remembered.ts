@@ -1,6 +1,7 @@
 import { Link, LinkedList } from '../structures/linked-list.js'
 import { Retained, type Retention } from './retention.js'
 import { ShardedMap } from '../structures/sharded-map.js'
+import { textBytes } from '../structures/text-bytes.js'
 
 /** One entry, and its place among those of its owner: there are millions of them, each of one object. */
 class Entry<V> extends Link<undefined> {
@@ -101,7 +102,7 @@ export class Remembered<V> {
    */
   set (owner: string, key: string, value: V, bytes: number, until: number, now: number): void {
     this.#retention.now = now
-    const size = ENTRY + key.length + bytes
+    const size = ENTRY + textBytes(key) + bytes
     let entry = this.#entries.get(key)
     if (entry !== undefined && entry.owner.id !== owner) {
       this.delete(key, now)

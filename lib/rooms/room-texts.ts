@@ -5,6 +5,7 @@ import { beforeOf, grown, restOf, type KnownText } from '../protocol/part.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Retention } from '../retention/retention.js'
 import { nameOf, Texts } from '../retention/texts.js'
+import { after } from '../structures/timers.js'
 import type { TextRule } from './declaration.js'
 
 /** What the texts of a room need from outside. */
@@ -22,6 +23,8 @@ export interface RoomTextsHost {
 
 /** Milliseconds of silence after which a text that grows is compared with what the adapter keeps. */
 const QUIET = 5_000
+/** Milliseconds for which the frames of whole texts are kept: nobody is charged for them. */
+const TOGETHER = 1_000
 
 /**
  * The texts of one room as this node knows them, while it has members here. What arrives is checked by its `from`:
@@ -35,6 +38,7 @@ export class RoomTexts {
   readonly #reading = new Map<string, Promise<boolean>>()
   /** The frames of whole texts that were asked for last, as members come together. */
   #whole = new WeakMap<object, Packet>()
+  #emptier: NodeJS.Timeout | undefined
   /** Number of changes, in the order in which this node has heard of them. */
   changes = 0
   /** The newest version of which this node has heard. */
@@ -69,6 +73,10 @@ export class RoomTexts {
     if (packet === undefined) {
       packet = encodePart(head, text.part)
       this.#whole.set(text.part, packet)
+      this.#emptier ??= after(() => {
+        this.#whole = new WeakMap()
+        this.#emptier = undefined
+      }, TOGETHER).unref()
     }
     return packet
   }

@@ -176,6 +176,8 @@ t.test('what waits for a backend is bounded in bytes, too', async (t) => {
   for (let i = 0; i < 70; i++) notices.add('join', 'ada', { text })
   t.ok(notices.size < 64 && notices.size > 60, `${notices.size} are kept`)
   t.equal(await counted('join', 'dropped'), 70 - notices.size)
+  for (let i = 0; i < 70; i++) notices.add('join', 'ada', { text: 'ж'.repeat(1_048_576) })
+  t.ok(notices.size < 34 && notices.size > 28, `${notices.size} are kept of twice the bytes`)
   await notices.close(0)
 })
 

@@ -11,6 +11,8 @@ import { ofUser, Refusal } from '../../lib/errors/refusal.js'
 import { MemoryPresence } from '../../lib/adapters/memory/presence.js'
 import { Denials } from '../../lib/auth/denials.js'
 import { OpenTickets } from '../../lib/auth/open-tickets.js'
+import { Remembered } from '../../lib/retention/remembered.js'
+import { Retention } from '../../lib/retention/retention.js'
 import { RefusedUpgrades, type Asker } from '../../lib/server/refused-upgrades.js'
 import { Slices } from '../../lib/structures/slices.js'
 import { Slots } from '../../lib/admission/slots.js'
@@ -93,6 +95,30 @@ t.test(
     t.ok(unstored.get('ada 1'), 'who holds least is the last to lose')
   }
 )
+
+t.test('what is remembered is counted in bytes, of which a character may take more than one', async (t) => {
+  const wide = 'ж'.repeat(10_000)
+  const adapter = memory()
+  await adapter.claims!.settle('ada', 'hash', wide, 120_000, 'ada')
+  t.ok(Number(adapter.stats!().rememberedBytes) > 20_000, 'by the memory adapter')
+  const unstored = new UnstoredOutcomes(memory().claims!, {
+    window: 120_000,
+    remembered: { bytes: 300_000, perUser: 50_000 },
+    log: { warn: () => undefined }
+  })
+  t.teardown(() => { unstored.stop() })
+  unstored.add({ key: 'ada', hash: 'hash', owner: 'ada', holder: 'a' }, wide, true)
+  t.ok(unstored.bytes > 20_000, 'for a broker that is away')
+  const bounded = new BoundedClaims(memory().claims!)
+  await bounded.settle('ada', 'hash', '中'.repeat(10_000), 120_000, 'ada')
+  t.ok(bounded.bytes > 30_000, 'on a broker, which keeps UTF-8')
+  const retention = new Retention(1_000_000)
+  new Remembered<true>(retention).set('ada', wide, true, 0, 120_000, 0)
+  t.ok(retention.bytes > 20_000, 'of a key')
+  const plain = memory()
+  await plain.claims!.settle('ada', 'hash', 'r'.repeat(10_000), 120_000, 'ada')
+  t.ok(Number(plain.stats!().rememberedBytes) < 12_000, 'and one of ASCII takes one')
+})
 
 t.test('events that wait behind a hole are bounded in bytes', async (t) => {
   const tail = new FollowedStream({

@@ -103,7 +103,7 @@ export class BoundedClaims implements ClaimStore {
     const settled = this.#store.settle(key, hash, outcome, ttl, owner, holder)
     if (outcome === undefined) return settled
     const keep = (): void => {
-      this.#kept.set(owner, key, hash, outcome.length, performance.now() + ttl, performance.now())
+      this.#kept.set(owner, key, hash, Buffer.byteLength(outcome), performance.now() + ttl, performance.now())
     }
     return settled instanceof Promise ? settled.then(keep) : keep()
   }

@@ -1,5 +1,6 @@
 import type { Position } from '../../protocol/position.js'
 import type { Remembered } from '../../retention/remembered.js'
+import { textBytes } from '../../structures/text-bytes.js'
 import type { Claim, ClaimStore, Publication, Published } from '../adapter.js'
 
 /** What is remembered of one message: that it is being handled, or its outcome, and what its handler has published. */
@@ -104,13 +105,13 @@ export class MemoryClaims implements ClaimStore {
   #keep (owner: string, key: string, message: Message, until: number, now: number): void {
     const { hash, outcome = '', more } = message
     message.kept = until
-    const bytes = hash.length + outcome.length + (more === undefined ? 0 : more.size * PUBLISHED)
+    const bytes = textBytes(hash) + textBytes(outcome) + (more === undefined ? 0 : more.size * PUBLISHED)
     this.#messages.set(owner, key, message, bytes, until, now)
   }
 
   put (key: string, value: string, ttl: number): void {
     const at = this.#now()
-    this.#values.set('', key, value, value.length, at + ttl, at)
+    this.#values.set('', key, value, textBytes(value), at + ttl, at)
   }
 
   take (key: string): string | undefined {

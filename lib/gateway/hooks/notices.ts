@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Pauses } from '../../structures/pauses.js'
+import { textBytes } from '../../structures/text-bytes.js'
 import { after } from '../../structures/timers.js'
 import type { HookName } from '../config/schema.js'
 import { bodyOf, keyOf, type Backend } from './backend.js'
@@ -10,6 +11,7 @@ interface Notice {
   readonly id: string
   readonly hook: HookName
   readonly body: string
+  readonly bytes: number
   readonly since: number
   isUnderWay: boolean
 }
@@ -43,11 +45,12 @@ export class Notices {
   add (hook: HookName, userId: string, data: object): void {
     const { settings: { queue }, counts } = this.#backend
     const body = bodyOf(hook, data)
-    this.#bytes += body.length
+    const bytes = textBytes(body)
+    this.#bytes += bytes
     this.#size++
     while ((this.#size > queue || this.#bytes > BYTES) && this.#dropOldest()) continue
     const lane = this.#lanes[laneOf(userId)]!
-    lane.add({ id: `msg_${randomUUID()}`, hook, body, since: performance.now(), isUnderWay: false })
+    lane.add({ id: `msg_${randomUUID()}`, hook, body, bytes, since: performance.now(), isUnderWay: false })
     counts.waits(1)
     if (!this.#running.has(lane)) void this.#run(lane)
   }
@@ -142,7 +145,7 @@ export class Notices {
   #over (notice: Notice, lane: Set<Notice>): void {
     if (!lane.delete(notice)) return
     this.#size--
-    this.#bytes -= notice.body.length
+    this.#bytes -= notice.bytes
     this.#backend.counts.waits(-1)
   }
 }
