@@ -47,7 +47,7 @@ export class Flusher {
   #grownBefore: Batch[] = []
   #due: Flushable[] = []
   #isArmed = false
-  readonly #windows = new Map<number, { readonly due: Flushable[], timer: NodeJS.Timeout }>()
+  readonly #windows = new Map<number, { readonly due: Set<Flushable>, timer: NodeJS.Timeout }>()
 
   /** Flushes at the end of this turn. */
   soon (outbox: Flushable): void {
@@ -90,14 +90,17 @@ export class Flusher {
     setImmediate(this.#run)
   }
 
-  /** Flushes together with all others of the same window, at most `ms` milliseconds from now. */
+  /**
+   * Flushes together with all others of the same window, at most `ms` milliseconds from now. An outbox that was flushed
+   * before its window ended may come into it again.
+   */
   later (outbox: Flushable, ms: number): void {
     const window = this.#windows.get(ms)
     if (window !== undefined) {
-      window.due.push(outbox)
+      window.due.add(outbox)
       return
     }
-    const due = [outbox]
+    const due = new Set([outbox])
     const timer = after(() => {
       this.#windows.delete(ms)
       for (const each of due) this.soon(each)

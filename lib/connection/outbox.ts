@@ -62,7 +62,8 @@ export class Outbox {
   #pace: Pace | undefined
   #isDue = false
   #isHeld = false
-  #isWindowed = false
+  /** Milliseconds of the shortest window that the batch waits for, 0 for none. */
+  #window = 0
   /** Whether the batch waits for a window, so that the newest value of each key is enough. */
   #isGathered = false
   /** Heartbeats and pings behind a frame that is being compressed. */
@@ -126,8 +127,8 @@ export class Outbox {
       // Compression has fallen behind, so the frames that wait for it go out uncompressed.
       if (this.#isHeld && this.#batch.size > this.#host.outboxLimit / 4) this.flush(true)
     } else if (flush > 0) {
-      if (!this.#isDue && !this.#isWindowed) {
-        this.#isWindowed = true
+      if (!this.#isDue && (this.#window === 0 || flush < this.#window)) {
+        this.#window = flush
         this.#host.flusher.later(this, flush)
       }
     } else if (!this.#isDue) {
@@ -177,7 +178,7 @@ export class Outbox {
    */
   flush (isLast = false): void {
     this.#isDue = false
-    this.#isWindowed = false
+    this.#window = 0
     this.#flushBatch(isLast)
     // What is still being compressed goes first.
     if (this.#batch !== undefined) return

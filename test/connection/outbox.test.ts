@@ -184,6 +184,24 @@ t.test('windows of one length end together', async (t) => {
   t.same([a.link.seen, b.link.seen], [[1, 3], [2]])
 })
 
+t.test('a short window does not wait for a longer one that began before it', async (t) => {
+  const { link, outbox } = make()
+  outbox.push(event(1), 60_000)
+  outbox.push(event(2), 5)
+  await until('it has left', () => link.writes.length > 0)
+  t.same(link.seen, [1, 2])
+})
+
+t.test('an outbox is in a window once, however often it is flushed before that ends', async (t) => {
+  const flusher = new Flusher()
+  let flushes = 0
+  const outbox = { flush: () => { flushes++ } }
+  for (let n = 0; n < 3; n++) flusher.later(outbox, 5)
+  await until('the window has ended', () => flushes > 0)
+  await turn()
+  t.equal(flushes, 1)
+})
+
 t.test('bytes that are no packet go behind everything queued', async (t) => {
   const made = make()
   made.outbox.push(event(1))
