@@ -185,7 +185,8 @@ t.test('windows of one length end together', async (t) => {
 })
 
 t.test('a short window does not wait for a longer one that began before it', async (t) => {
-  const { link, outbox } = make()
+  const { link, outbox, flusher } = make()
+  t.teardown(() => { flusher.close() })
   outbox.push(event(1), 60_000)
   outbox.push(event(2), 5)
   await until('it has left', () => link.writes.length > 0)
