@@ -58,6 +58,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'servers that a link to NATS has met': 'each is a start of a server, of which 65 would take minutes',
   'what a worker has ended and its primary': CONNECTIONS,
   'what nodes have said that rooms keep': 'has the rooms that the publisher declares, whatever nodes say',
+  'frames of whole texts': 'one for each text of a room, whose bound is driven',
   'texts that are being read again': 'one for each text of a room, whose bound is driven',
   'the same on Redis': 'bounded by the memory of the server; a read makes nothing there',
   'messages whose handler runs': 'as many as frames of connections may wait, whose bound is driven',
