@@ -12,9 +12,8 @@ import { Retention } from '../retention/retention.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { CALLS, Histogram } from '../structures/histogram.js'
-import { Slices } from '../structures/slices.js'
+import { Sweeper } from '../structures/sweeper.js'
 import { Told } from '../structures/told.js'
-import { every } from '../structures/timers.js'
 import { Turns } from '../structures/turns.js'
 import { clearRoom } from './clearing.js'
 import type { Declaration } from './declaration.js'
@@ -61,9 +60,7 @@ export interface Occupancy {
   leave (room: string, isMeant: boolean): void
 }
 
-/** Milliseconds between two sweeps for expired `latest` values. */
-const SWEEP = 1_000
-/** Values that one turn of the event loop drops. */
+/** Expired `latest` values that one turn of the event loop drops. */
 const SLICE = 1_000
 
 /**
@@ -80,7 +77,7 @@ export class Hub {
   readonly #presence: PresenceKeeper | undefined
   readonly #joining: Joining
   readonly #latest: Retention
-  readonly #sweep: Slices
+  readonly #sweeper: Sweeper
   readonly #walks = new Walks()
   readonly #passedOver = new PassedOver()
   /** Texts of `append` events. */
@@ -90,7 +87,6 @@ export class Hub {
   readonly #hidden = new Set<string>()
   /** Is told of the members of rooms whose definition has a hook for the first and the last. */
   occupancy: Occupancy | undefined
-  #sweeper: NodeJS.Timeout | undefined
   /** Number of events that this node has published. */
   published = 0
   /** Seconds of the adapter's calls that were answered later. */
@@ -109,7 +105,7 @@ export class Hub {
     this.#adapter = adapter
     this.#options = options
     this.#latest = new Retention(options.latestBytes ?? HISTORY_BYTES)
-    this.#sweep = new Slices(() => this.#latest.sweep(performance.now(), SLICE))
+    this.#sweeper = new Sweeper(() => this.#latest.sweep(performance.now(), SLICE))
     if (adapter.presence !== undefined) {
       const rooms = (): Iterable<string> => this.#hidden.size === 0 ? this.#rooms.keys() : this.#present()
       this.#presence = new PresenceKeeper(adapter.presence, options.presence, rooms, (error) => {
@@ -169,15 +165,14 @@ export class Hub {
     this.#presence?.start()
     this.texts.start()
     this.#owned.start()
-    this.#sweeper = every(() => { this.#sweep.run() }, SWEEP).unref()
+    this.#sweeper.start()
   }
 
   stop (): void {
     this.#presence?.stop()
     this.texts.stop()
     this.#owned.stop()
-    clearInterval(this.#sweeper)
-    this.#sweep.stop()
+    this.#sweeper.stop()
     this.#walks.stop()
   }
 

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Http2Session } from 'node:http2'
-import { Slices } from '../structures/slices.js'
+import { Sweeper } from '../structures/sweeper.js'
 import { every } from '../structures/timers.js'
 
 /** Number of sockets from which on those that are gone are forgotten. */
@@ -56,7 +56,7 @@ export function followOpenSockets (server: Server, forget = FORGET): OpenSockets
     bound()
   }
   let unseen: Iterator<Socket> | undefined
-  const forgetting = new Slices(() => {
+  const forgetting = new Sweeper(() => {
     unseen ??= sockets.values()
     for (let looked = 0; looked < AT_ONCE; looked++) {
       const { done, value } = unseen.next()
@@ -68,8 +68,8 @@ export function followOpenSockets (server: Server, forget = FORGET): OpenSockets
       if (!isFollowed(value)) sockets.delete(value)
     }
     return true
-  })
-  const forgetter = every(() => { forgetting.run() }, forget).unref()
+  }, forget)
+  forgetting.start()
   const onSession = (session: Http2Session): void => {
     sessions.add(session)
     session.once('close', () => { sessions.delete(session) })
@@ -81,7 +81,6 @@ export function followOpenSockets (server: Server, forget = FORGET): OpenSockets
   server.on('session', onSession)
   const closed = (): void => {
     clearInterval(looking)
-    clearInterval(forgetter)
     forgetting.stop()
   }
   server.once('close', closed)

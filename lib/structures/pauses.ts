@@ -3,15 +3,17 @@ import { after } from './timers.js'
 /** Waits that end all at once. */
 export class Pauses {
   readonly #ends = new Set<() => void>()
+  #isOver = false
+
   /** Whether all have been ended, later ones too. */
-  isOver = false
+  get isOver (): boolean { return this.#isOver }
 
   /** Number of those that wait. */
   get size (): number { return this.#ends.size }
 
   /** Resolves after so many milliseconds, or when all are ended. */
   async wait (time: number): Promise<void> {
-    if (this.isOver) return
+    if (this.#isOver) return
     await new Promise<void>((resolve) => {
       const end = (): void => {
         clearTimeout(timer)
@@ -28,7 +30,7 @@ export class Pauses {
 
   /** Ends those that wait, and each later one at once. */
   end (): void {
-    this.isOver = true
+    this.#isOver = true
     this.wake()
   }
 }

@@ -88,6 +88,20 @@ export class FakeLink implements Link {
   }
 }
 
+/** Keeps what is written to it as it is, so that buffers can be compared. */
+export class KeepingLink extends FakeLink {
+  readonly #written: Uint8Array[]
+  constructor (written: Uint8Array[]) {
+    super()
+    this.#written = written
+  }
+
+  override write (bytes: Uint8Array): boolean {
+    this.#written.push(bytes)
+    return true
+  }
+}
+
 /** WebSocket framing taken off, frames one behind the other. */
 function textOf (bytes: Uint8Array): string {
   if (bytes[0] !== 0x81) return Buffer.from(bytes).toString()

@@ -1,5 +1,3 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import zlib from 'node:zlib'
 import t, { type Test } from 'tap'
 import { until } from '../../lib/adapters/contract/until.js'
@@ -9,7 +7,8 @@ import { Outbox } from '../../lib/connection/outbox.js'
 import type { Link } from '../../lib/connection/link.js'
 import type { OutboxCounters } from '../../lib/connection/outbox.js'
 import type { Packet } from '../../lib/protocol/packet.js'
-import { event, FakeLink, HandCompressor, HandFlusher, newCounters, pong, turn } from './fakes.js'
+import { event, FakeLink, HandCompressor, HandFlusher, KeepingLink, newCounters, pong, turn } from './fakes.js'
+import { letGo } from '../helpers/garbage.js'
 
 interface Made {
   readonly link: FakeLink
@@ -53,8 +52,6 @@ t.test('frames of one turn leave as one write at its end, in order', async (t) =
 })
 
 t.test('frames that have left are let go at the end of their turn, also those that did not wait for it', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const outboxes = [make(), make()]
   const left: Array<WeakRef<Packet>> = []
   const send = (bytes: number): void => {
@@ -66,26 +63,17 @@ t.test('frames that have left are let go at the end of their turn, also those th
     send(bytes)
     await turn()
   }
-  // A reference that was made or followed holds its packet until the turn ends.
-  await turn()
-  gc()
-  t.same(left.filter((packet) => packet.deref() !== undefined), [])
+  await letGo(left)
   for (const { link: { writes } } of outboxes) t.equal(writes.length, 4)
 })
 
 t.test('connections with the same frames pending share one buffer, others do not', async (t) => {
   const flusher = new Flusher()
   const written: Uint8Array[] = []
-  class Keeping extends FakeLink {
-    override write (bytes: Uint8Array): boolean {
-      written.push(bytes)
-      return true
-    }
-  }
   const [a, b, c] = [
-    make(1e6, new Keeping(), flusher),
-    make(1e6, new Keeping(), flusher),
-    make(1e6, new Keeping(), flusher)
+    make(1e6, new KeepingLink(written), flusher),
+    make(1e6, new KeepingLink(written), flusher),
+    make(1e6, new KeepingLink(written), flusher)
   ]
   const [one, two] = [event(1), event(2)]
   for (const { outbox } of [a, b]) for (const packet of [one, two]) outbox.push(packet)
@@ -97,8 +85,6 @@ t.test('connections with the same frames pending share one buffer, others do not
 })
 
 t.test('while a connection waits for a window, frames that have left on others are let go', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const flusher = new HandFlusher()
   const [waiting, other, third] = [0, 1, 2].map(() => make(1e6, new FakeLink(), flusher)) as [Made, Made, Made]
   const left: Array<WeakRef<Packet>> = []
@@ -116,10 +102,7 @@ t.test('while a connection waits for a window, frames that have left on others a
     third.outbox.push(leaves(data + 4))
     await turn()
   }
-  await turn()
-  await turn()
-  gc()
-  t.same(left.filter((packet) => packet.deref() !== undefined), [])
+  await letGo(left)
   t.equal(left.length, 15)
   t.same(waiting.link.seen, [])
   flusher.endWindows()
@@ -131,13 +114,7 @@ t.test('while a connection waits for a window, frames that have left on others a
 t.test('connections that wait for a window share one buffer, also where they are reached in two turns', async (t) => {
   const flusher = new HandFlusher()
   const written: Uint8Array[] = []
-  class Keeping extends FakeLink {
-    override write (bytes: Uint8Array): boolean {
-      written.push(bytes)
-      return true
-    }
-  }
-  const [a, b] = [make(1e6, new Keeping(), flusher), make(1e6, new Keeping(), flusher)]
+  const [a, b] = [make(1e6, new KeepingLink(written), flusher), make(1e6, new KeepingLink(written), flusher)]
   for (const packet of [event(1), event(2)]) {
     for (const { outbox } of [a, b]) {
       outbox.push(packet, 60_000)

@@ -1,12 +1,10 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import type { Peer } from '../../lib/admission/peer.js'
 import { Departures, takenOut } from '../../lib/dispatch/departures.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { makeDispatch } from '../helpers/inside.js'
-import { until } from '../helpers/servers.js'
+import { letGo } from '../helpers/garbage.js'
 
 const peer = (id: string): Peer => ({ id }) as Peer
 const gone = new Refusal('unavailable')
@@ -84,8 +82,6 @@ t.test('who follows a connection is told when the server takes its room, and not
 })
 
 t.test('why somebody was taken out of a room keeps nothing of what has taken them out', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const departures = new Departures()
   const kept: Array<() => Refusal> = []
   departures.onDeparted = (_connection, why) => { kept.push(why) }
@@ -96,16 +92,11 @@ t.test('why somebody was taken out of a room keeps nothing of what has taken the
     }
   }
   const taking = new WeakRef(new Taking().take())
-  await until('it is let go', () => {
-    gc()
-    return taking.deref() === undefined
-  }, 5_000)
+  await letGo([taking])
   t.match(kept[0]?.(), { word: 'not_joined', room: 'chat/1' })
 })
 
 t.test('why a connection ended between two polls, and for who asks for it late, keeps nothing of it', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const dispatch = makeDispatch({ adapter: memory(), acks: { gone: () => undefined }, rooms: {} } as never)
   const kept: Array<() => Refusal> = []
   dispatch.departures.onDeparted = (_connection, why) => { kept.push(why) }
@@ -122,10 +113,7 @@ t.test('why a connection ended between two polls, and for who asks for it late, 
     }
   }
   const ending = new WeakRef(new Ending().end())
-  await until('it is let go', () => {
-    gc()
-    return ending.deref() === undefined
-  }, 5_000)
+  await letGo([ending])
   t.match(kept[0]?.(), { word: 'revoked' })
   t.match(dispatch.takeEnding('c'), { word: 'revoked' })
 })

@@ -1,11 +1,9 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { FastifyRequest } from 'fastify'
 import { Slots } from '../../lib/admission/slots.js'
 import { Openings, type OpeningsOptions } from '../../lib/endpoint/opening.js'
 import { connect, start } from '../helpers/net.js'
-import { until } from '../helpers/servers.js'
+import { letGo } from '../helpers/garbage.js'
 
 t.test('a poll that is over late leaves the slots alone of the next one that comes by the same id', async (t) => {
   const over: Array<() => void> = []
@@ -39,8 +37,6 @@ t.test('a poll that is over late leaves the slots alone of the next one that com
 
 for (const when of ['at once', 'later']) {
   t.test(`an open WebSocket keeps nothing of its request where a preHandler lets it in ${when}`, async (t) => {
-    setFlagsFromString('--expose-gc')
-    const gc = runInNewContext('gc') as () => void
     const requests: Array<WeakRef<FastifyRequest>> = []
     const server = await start(t, {
       route: {
@@ -53,10 +49,7 @@ for (const when of ['at once', 'later']) {
     })
     const peer = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
     t.equal(requests.length, 1)
-    await until('the request is let go', () => {
-      gc()
-      return requests[0]!.deref() === undefined
-    }, 3_000)
+    await letGo(requests)
     await peer.sync()
   })
 }

@@ -1,8 +1,6 @@
 import type { AddressInfo, Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { WebSocket } from 'ws'
@@ -14,6 +12,7 @@ import {
 } from './attacks.js'
 import { attackByBus } from './bus.js'
 import { Random } from '../helpers/random.js'
+import { collect } from '../helpers/garbage.js'
 
 export interface FuzzOptions {
   readonly seconds: number
@@ -74,13 +73,6 @@ const honest = defineRoom('honest/:id', {
   messages: { say: { data: Type.Object({ n: Type.Integer() }), reply: Type.Object({ n: Type.Integer() }) } },
   events: { tick: Type.Object({ n: Type.Integer() }) }
 })
-
-function collect (): void {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
-  gc()
-  gc()
-}
 
 function handles (): number {
   return process.getActiveResourcesInfo().filter((name) => name !== 'Timeout' && name !== 'Immediate').length

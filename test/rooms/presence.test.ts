@@ -1,10 +1,18 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import type { PresenceEntry } from '../../lib/adapters/adapter.js'
+import type { PresenceEntry, PresenceStore } from '../../lib/adapters/adapter.js'
 import { PresenceKeeper } from '../../lib/rooms/presence.js'
 import { until } from '../helpers/servers.js'
 
 const LEASE = 60_000
+
+/** A store in which nobody is. */
+const NOTHING: PresenceStore = {
+  join: () => {},
+  leave: () => {},
+  snapshot: () => ({ sequence: 0, total: 0 }),
+  sweep: () => {}
+}
 
 t.test(
   'what is to be renewed while a renewal is under way is renewed behind it, also those that it had passed',
@@ -12,10 +20,7 @@ t.test(
     const renewed: string[][] = []
     const waiting: Array<() => void> = []
     const keeper = new PresenceKeeper({
-      join: () => {},
-      leave: () => {},
-      snapshot: () => ({ sequence: 0, total: 0 }),
-      sweep: () => {},
+      ...NOTHING,
       renew: async (entries) => {
         renewed.push(entries.map(({ entry }) => entry.connection))
         await new Promise<void>((resolve) => { waiting.push(resolve) })
@@ -38,10 +43,7 @@ t.test(
 t.test('entries whose renewal fails keep none of the others from being renewed', async (t) => {
   const renewed = new Set<string>()
   const keeper = new PresenceKeeper({
-    join: () => {},
-    leave: () => {},
-    snapshot: () => ({ sequence: 0, total: 0 }),
-    sweep: () => {},
+    ...NOTHING,
     renew: async (entries) => {
       if (entries.some(({ room }) => room === 'chat/0')) throw new Error('its shard is away')
       for (const { room } of entries) renewed.add(room)
@@ -58,10 +60,9 @@ t.test(
     const held = new Set<string>()
     let renewed: (() => void) | undefined
     const keeper = new PresenceKeeper({
+      ...NOTHING,
       join: (_room, { connection }) => { held.add(connection) },
       leave: (_room, { connection }) => { held.delete(connection) },
-      snapshot: () => ({ sequence: 0, total: 0 }),
-      sweep: () => {},
       renew: async (entries) => {
         await new Promise<void>((resolve) => { renewed = resolve })
         for (const { entry } of entries) held.add(entry.connection)
@@ -84,10 +85,8 @@ t.test(
   async (t) => {
     const graces: number[] = []
     const keeper = new PresenceKeeper({
-      join: () => {},
+      ...NOTHING,
       leave: (_room, _entry, grace) => { graces.push(grace) },
-      snapshot: () => ({ sequence: 0, total: 0 }),
-      sweep: () => {},
       renew: () => {}
     }, { grace: 0, lease: 20_000 }, () => [], (error) => { t.fail(String(error)) })
     const entry: PresenceEntry = { userId: 'ada', connection: 'moves' }
@@ -101,10 +100,7 @@ t.test(
 t.test('an entry whose data has changed is renewed with the new data, and one that has left is not made again', async (t) => {
   const renewed: unknown[] = []
   const keeper = new PresenceKeeper({
-    join: () => {},
-    leave: () => {},
-    snapshot: () => ({ sequence: 0, total: 0 }),
-    sweep: () => {},
+    ...NOTHING,
     renew: (entries) => { renewed.push(...entries.map(({ entry: { userId, data } }) => [userId, data])) }
   }, { grace: 1_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) })
   const [ada, bob] = ['ada', 'bob'].map((userId) => ({ userId, connection: `tab of ${userId}`, data: 'new' }))
@@ -122,10 +118,8 @@ t.test('an entry whose data has changed is renewed with the new data, and one th
 t.test('a join that is given up late ends its own entry, not that of a later join of the same connection', async (t) => {
   const left: unknown[] = []
   const keeper = new PresenceKeeper({
-    join: () => {},
-    leave: (_room, { connection, fence }) => { left.push([connection, fence]) },
-    snapshot: () => ({ sequence: 0, total: 0 }),
-    sweep: () => {}
+    ...NOTHING,
+    leave: (_room, { connection, fence }) => { left.push([connection, fence]) }
   }, { grace: 1_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) })
   const [former, newer] = [1, 2].map(() => keeper.fenced({ userId: 'ada', connection: 'poll' }))
   await keeper.join('chat/1', former!)
@@ -143,14 +137,11 @@ t.test('what a client has left behind is not renewed any more, and other nodes a
   const asked: Array<readonly string[]> = []
   const told: unknown[] = []
   const keeper = new PresenceKeeper({
-    join: () => {},
-    leave: () => {},
+    ...NOTHING,
     succeed: (_room, _userId, former) => {
       asked.push(former)
       return former.includes('elsewhere')
     },
-    snapshot: () => ({ sequence: 0, total: 0 }),
-    sweep: () => {},
     renew: (entries) => { renewed.push(...entries.map(({ entry }) => entry.connection)) }
   }, { grace: 1_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) }, (...all) => { told.push(all) })
   const [old, present] = ['old', 'present'].map((connection) => ({ userId: 'ada', connection }))
@@ -175,13 +166,11 @@ t.test('a leave that fails late does not take the place of a later one that is s
   const told: unknown[] = []
   let isAway = true
   const keeper = new PresenceKeeper({
-    join: () => {},
+    ...NOTHING,
     leave: async (_room, { fence }) => {
       if (isAway) return await new Promise<void>((_resolve, reject) => { failing.push(() => { reject(new Error('away')) }) })
       told.push(fence)
-    },
-    snapshot: () => ({ sequence: 0, total: 0 }),
-    sweep: () => {}
+    }
   }, { grace: 60, lease: LEASE }, () => [], () => {})
   const poll: PresenceEntry = { userId: 'ada', connection: 'poll' }
   const fences: unknown[] = []
@@ -203,10 +192,8 @@ t.test('a leave that fails late does not take the place of a later one that is s
 t.test('who has left lately leaves once more where the data may be older, with the time to be renewed elsewhere', async (t) => {
   const left: string[] = []
   const keeper = new PresenceKeeper({
-    join: () => {},
+    ...NOTHING,
     leave: async (_room, { connection }, grace) => { left.push(`${connection} ${grace >= 5_000}`) },
-    snapshot: () => ({ sequence: 0, total: 0 }),
-    sweep: () => {},
     renew: async () => {},
     renewal: () => 10 * LEASE
   }, { grace: 1_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) })
@@ -226,10 +213,8 @@ t.test('who has left lately leaves once more where the data may be older, with t
 t.test('who is within the grace has all of it where the data may be older', async (t) => {
   const graces: number[] = []
   const keeper = new PresenceKeeper({
-    join: () => {},
+    ...NOTHING,
     leave: async (_room, _entry, grace) => { graces.push(grace) },
-    snapshot: () => ({ sequence: 0, total: 0 }),
-    sweep: () => {},
     renew: async () => {},
     renewal: () => 10 * LEASE
   }, { grace: 50_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) })
@@ -247,10 +232,8 @@ t.test('leaves that are given up because too many are owed are reported once, wi
   t.teardown(() => { mock.timers.reset() })
   const errors: string[] = []
   const keeper = new PresenceKeeper({
-    join: () => {},
-    leave: () => { throw new Error('away') },
-    snapshot: () => ({ sequence: 0, total: 0 }),
-    sweep: () => {}
+    ...NOTHING,
+    leave: () => { throw new Error('away') }
   }, { grace: 0, lease: LEASE }, () => [], (error) => { errors.push(String(error)) })
   keeper.start()
   t.teardown(() => { keeper.stop() })

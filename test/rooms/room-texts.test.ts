@@ -1,5 +1,3 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { KeptText, RoomSettings, TextStore } from '../../lib/adapters/adapter.js'
 import { encodePart } from '../../lib/protocol/part-frames.js'
@@ -9,7 +7,7 @@ import { checkOf } from '../../lib/protocol/text-check.js'
 import { Retention } from '../../lib/retention/retention.js'
 import { RoomTexts } from '../../lib/rooms/room-texts.js'
 import { TextReader } from '../../lib/rooms/text-reader.js'
-import { until } from '../helpers/servers.js'
+import { letGo } from '../helpers/garbage.js'
 
 const settings: RoomSettings = {
   history: false,
@@ -125,17 +123,12 @@ t.test('a text that has begun is not offered before its first part, and who come
 })
 
 t.test('the frame of a whole text is made once for all who come together, and not kept after them', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const made = make()
   made.take(stretch('a', 'abc', 0, 1))
   const frame = (): Packet => made.texts.frame(made.texts.get('answer', 'a')!, 0)
   const first = new WeakRef(frame())
   t.ok(first.deref() === frame())
-  await until('it is let go', () => {
-    gc()
-    return first.deref() === undefined
-  }, 5_000)
+  await letGo([first])
   t.equal(made.texts.get('answer', 'a')?.part.inside, 'abc')
 })
 

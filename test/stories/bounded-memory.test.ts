@@ -1,5 +1,3 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { BroadcastAcks } from '../../lib/dispatch/broadcast-acks.js'
 import { BoundedClaims } from '../../lib/adapters/broker/bounded-claims.js'
@@ -21,6 +19,7 @@ import { ask } from '../helpers/ask.js'
 import { used } from '../helpers/cost.js'
 import { start } from '../helpers/net.js'
 import { until } from '../helpers/servers.js'
+import { letGo } from '../helpers/garbage.js'
 
 t.test('tickets are counted by user and in all, and the count comes down with their use and their time', async (t) => {
   const tickets = new OpenTickets({ perUser: 2, total: 3 })
@@ -169,8 +168,6 @@ t.test('of refused upgrades the newest are remembered', async (t) => {
 })
 
 t.test('a refused upgrade that is remembered keeps neither its request nor its answer', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const seen: Array<WeakRef<object>> = []
   const server = await start(t, {
     before: async (app) => {
@@ -180,10 +177,7 @@ t.test('a refused upgrade that is remembered keeps neither its request nor its a
   for (let index = 0; index < 5; index++) {
     t.equal((await ask(server, 'websocket', { token: `of nobody ${index}` })).status, 401)
   }
-  await until('they are let go', () => {
-    gc()
-    return seen.every((one) => one.deref() === undefined)
-  }, 5_000)
+  await letGo(seen)
   t.equal((await ask(server, 'verdict', { token: 'of nobody 0' })).status, 401)
 })
 

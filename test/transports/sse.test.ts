@@ -1,8 +1,6 @@
 import { once } from 'node:events'
 import http, { type IncomingMessage } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { connect as dial } from '../../lib/client/index.js'
 import type { LinkEvents } from '../../lib/connection/link.js'
@@ -11,6 +9,7 @@ import { SSE_HEADERS, SseLink } from '../../lib/transports/sse.js'
 import { connect, eventually, start, assertLedger, statsOf, type ConnectOptions, type Running } from '../helpers/net.js'
 import { sseParser, type SseFields } from '../helpers/sse-parser.js'
 import { until } from '../helpers/raw.js'
+import { letGo } from '../helpers/garbage.js'
 
 interface Reader { readonly answer: IncomingMessage, readonly bytes: () => number, readonly fields: SseFields[] }
 
@@ -138,8 +137,6 @@ t.test('events for a reader that stops and goes on arrive whole, once and in ord
 
 for (const by of ['server', 'reader'] as const) {
   t.test(`a socket keeps nothing of a stream that its ${by} has ended`, async (t) => {
-    setFlagsFromString('--expose-gc')
-    const gc = runInNewContext('gc') as () => void
     const sockets: Socket[] = []
     const kept: Array<WeakRef<object>> = []
     const codes: number[] = []
@@ -164,10 +161,7 @@ for (const by of ['server', 'reader'] as const) {
     close = () => {}
     await until('the end is told', () => codes[0])
     t.same(codes, [by === 'server' ? 1000 : 1006])
-    await until('nothing is kept', () => {
-      gc()
-      return kept.every((each) => each.deref() === undefined) ? true : undefined
-    })
+    await letGo(kept)
     t.equal(sockets.length, 1)
   })
 }

@@ -5,8 +5,7 @@ import { Latest } from '../../retention/latest.js'
 import { Link, LinkedList } from '../../structures/linked-list.js'
 import { Retained, Retention } from '../../retention/retention.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
-import { Slices } from '../../structures/slices.js'
-import { every } from '../../structures/timers.js'
+import { Sweeper } from '../../structures/sweeper.js'
 import type { HistoryPage, HistoryQuery } from '../adapter.js'
 import { DAY } from '../../retention/bounds.js'
 import { EventLog, type Stretch } from './event-log.js'
@@ -143,8 +142,7 @@ export class Streams {
   /** Rooms that may be forgotten, the least recently used first: those that had events, and those that had none. */
   readonly #idle = new LinkedList<Known>()
   readonly #unused = new LinkedList<Known>()
-  readonly #sweep: Slices
-  #sweeper: NodeJS.Timeout | undefined
+  readonly #sweeper: Sweeper
   /**
    * Epoch of rooms that are not remembered. It is replaced whenever a room is forgotten, so that no room gets one epoch
    * twice.
@@ -160,17 +158,13 @@ export class Streams {
   constructor (budget: number, capacity: number, now = (): number => performance.now()) {
     this.#retention = new Retention(budget)
     this.#capacity = capacity
-    this.#sweep = new Slices(() => this.sweep(now(), SLICE))
+    this.#sweeper = new Sweeper(() => this.sweep(now(), SLICE), SWEEP)
   }
 
   /** Begins to sweep; `stop` ends it. */
-  start (): void { this.#sweeper ??= every(() => { this.#sweep.run() }, SWEEP).unref() }
+  start (): void { this.#sweeper.start() }
 
-  stop (): void {
-    clearInterval(this.#sweeper)
-    this.#sweeper = undefined
-    this.#sweep.stop()
-  }
+  stop (): void { this.#sweeper.stop() }
 
   get bytes (): number { return this.#retention.bytes }
   get size (): number { return this.#known.size }

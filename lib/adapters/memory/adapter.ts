@@ -2,7 +2,6 @@ import { encodeEvent, type Packet } from '../../protocol/packet.js'
 import { keyOf, keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
 import { pooled } from '../../protocol/websocket-frame.js'
-import { every } from '../../structures/timers.js'
 import type {
   Adapter, AdapterHost, ClaimStore, DenialStore, HistoryPage, HistoryQuery, Publication, Published, RoomSettings
 } from '../adapter.js'
@@ -11,7 +10,7 @@ import { latestTtl } from '../../retention/latest.js'
 import { Remembered } from '../../retention/remembered.js'
 import { Retention } from '../../retention/retention.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
-import { Slices } from '../../structures/slices.js'
+import { Sweeper } from '../../structures/sweeper.js'
 import { MemoryClaims, type Message } from './claims.js'
 import { MemoryPresence } from './presence.js'
 import { MemoryTexts } from './texts.js'
@@ -45,8 +44,6 @@ export interface MemoryOptions {
 const MAX_STREAMS = 100_000
 /** Bytes that a remembered publication costs. */
 const PUBLISHED = 150
-/** Milliseconds between two sweeps. */
-const SWEEP = 1_000
 /** Milliseconds between two log lines about entries that a bound has evicted. */
 const QUIET = 60_000
 /** Entries that one turn of the event loop drops. */
@@ -86,11 +83,10 @@ export class MemoryAdapter implements Adapter {
   readonly #retentions: readonly [Retention, Retention]
   /** Budget of the denials, which end at Unix times. */
   readonly #denied: Retention
-  readonly #sweep: Slices
+  readonly #sweeper: Sweeper
   /** Whether the bounds of what is remembered are those of the node. */
   readonly #isBoundByNode: boolean
   #host: AdapterHost | undefined
-  #sweeper: NodeJS.Timeout | undefined
   #told = 0
   #toldAt = Number.NEGATIVE_INFINITY
 
@@ -118,7 +114,8 @@ export class MemoryAdapter implements Adapter {
     const taken = new Remembered<string>(values)
     this.claims = this.#messages = new MemoryClaims(this.#claims, taken, this.#idempotency, this.#clock)
     this.denials = memoryDenials(new Remembered(this.#denied), this.#now)
-    this.#sweep = new Slices(() => {
+    this.#sweeper = new Sweeper(() => {
+      this.#tell()
       const isMore = this.#retentions.some((retention) => retention.sweep(this.#clock(), SLICE))
       const areTexts = this.texts.sweep(SLICE)
       return this.#denied.sweep(this.#now(), SLICE) || isMore || areTexts
@@ -129,10 +126,7 @@ export class MemoryAdapter implements Adapter {
     this.#host = host
     if (this.#isBoundByNode && host.remembered !== undefined) this.#bound(host.remembered)
     this.#streams.start()
-    this.#sweeper = every(() => {
-      this.#sweep.run()
-      this.#tell()
-    }, SWEEP).unref()
+    this.#sweeper.start()
   }
 
   #bound ({ bytes, perUser, held }: NonNullable<AdapterHost['remembered']>): void {
@@ -144,8 +138,7 @@ export class MemoryAdapter implements Adapter {
   }
 
   async close (): Promise<void> {
-    clearInterval(this.#sweeper)
-    this.#sweep.stop()
+    this.#sweeper.stop()
     this.#streams.stop()
     this.presence.stop()
     this.#host = undefined

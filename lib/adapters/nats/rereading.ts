@@ -78,7 +78,7 @@ export class NatsRereading {
     }
     const { latest, isClustered } = this.#options
     if (this.#isLocalDue) void this.#readLocal()
-    if (this.#unreadTexts.size > 0) void this.#readTexts([...this.#unreadTexts])
+    if (this.#unreadTexts.size > 0) void this.#readEach(this.#unreadTexts, (followed) => this.#texts(followed))
     latest.look().then((isMoved) => {
       if (this.#isParted) this.#missed()
       else if (isMoved) this.all()
@@ -141,11 +141,16 @@ export class NatsRereading {
 
   async #readLocal (): Promise<void> {
     this.#isLocalDue = false
-    const local = [...this.#local]
-    this.#local.clear()
-    await inBatches(local, AT_ONCE, async (room) => {
+    await this.#readEach(this.#local, (followed) => this.#values(followed))
+  }
+
+  /** Reads something of the rooms that are named, and that are still followed. The names are taken out. */
+  async #readEach (names: Set<string>, read: (followed: Room) => Promise<void>): Promise<void> {
+    const taken = [...names]
+    names.clear()
+    await inBatches(taken, AT_ONCE, async (room) => {
       const followed = this.#options.rooms.get(room)
-      if (followed !== undefined) await this.#values(followed)
+      if (followed !== undefined) await read(followed)
     })
   }
 
@@ -171,14 +176,6 @@ export class NatsRereading {
     if (!this.#options.rooms.has(room)) return
     this.#local.add(room)
     this.#isLocalDue = true
-  }
-
-  async #readTexts (names: readonly string[]): Promise<void> {
-    this.#unreadTexts.clear()
-    await inBatches(names, AT_ONCE, async (room) => {
-      const followed = this.#options.rooms.get(room)
-      if (followed !== undefined) await this.#texts(followed)
-    })
   }
 
   /** Reads the texts of one room. */
