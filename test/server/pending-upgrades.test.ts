@@ -11,12 +11,22 @@ import { startNginx } from '../helpers/servers.js'
 
 const NEVER = new Promise<never>(() => {})
 
-/** A server whose authentication takes a while, as one that asks a database does. */
-async function slow (t: Test, wait: number | undefined, options: StartOptions = {}): Promise<Running> {
+/**
+ * A server whose authentication takes a while, as one that asks a database does.
+ *
+ * @param onAsked called when it begins
+ */
+async function slow (
+  t: Test,
+  wait: number | undefined,
+  options: StartOptions = {},
+  onAsked: () => void = () => {}
+): Promise<Running> {
   return await start(t, {
     ...options,
     fastify: { logger: false, ...options.fastify },
     authenticate: async (request, token) => {
+      onAsked()
       await (wait === undefined ? NEVER : delay(wait))
       return token === undefined ? null : request.server.jwt.verify(token)
     }
@@ -68,7 +78,11 @@ t.test(
 )
 
 t.test('upgrades under way are counted by the address that trustProxy gives', async (t) => {
-  const server = await slow(t, undefined, { fastify: { trustProxy: '127.0.0.1' }, limits: { pending: { address: 2 } } })
+  let asked = 0
+  const server = await slow(t, undefined, {
+    fastify: { trustProxy: '127.0.0.1' },
+    limits: { pending: { address: 2 } }
+  }, () => { asked++ })
   const token = server.token('ada')
   const upgrade = (forwarded?: string, host?: string): RawPeer => {
     const peer = new RawPeer(server.port, '127.0.0.1', host)
@@ -85,15 +99,14 @@ t.test('upgrades under way are counted by the address that trustProxy gives', as
     held.push(upgrade(forwarded))
   }
   for (const none of [undefined, undefined, undefined]) held.push(upgrade(none))
-  await Promise.all(held.map(async (peer) => await peer.connected()))
-  await ask(server, 'verdict', { path: '/ws/health' })
+  await until('all are under way', () => asked === held.length)
   const refused = await Promise.all(['203.0.113.7', '10.0.0.9'].map(async (each) => await upgrade(each).answered()))
   t.same(
     refused.map(({ status, body }) => [status, (JSON.parse(body) as { code: string }).code]),
     [[429, 'address_limit'], [429, 'address_limit']]
   )
   const untrusted = [1, 2, 3].map(() => upgrade('203.0.113.7', '127.0.0.2'))
-  await delay(200)
+  await until('they are under way, too', () => asked === held.length + untrusted.length)
   t.same(
     [...held, ...untrusted].filter(({ answer }) => answer !== undefined),
     [],
