@@ -16,27 +16,21 @@ import { Keys, prefixFault } from './keys.js'
 import { redisClaims, redisDenials, redisLeases } from './stores.js'
 import { KnownStreams } from './known.js'
 import { RedisLink } from './link.js'
+import { RedisPlaces } from './places.js'
 import { RedisPresence } from './presence.js'
 import { ShardMarks } from './shard-marks.js'
-import { stepByShard } from './shards.js'
 import { RedisTexts } from './texts.js'
 import { Publishing } from './publishing.js'
 import { RedisValues } from './values.js'
-import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
+import { arrivalOf, StreamReader } from './reading.js'
 import { RedisRereading, type Reread } from './rereading.js'
-import { FAILED } from './scripts/script.js'
 import { FORGET, NODE_BEAT, NODE_LEAVE } from './scripts/stores.js'
-import { POSITIONS } from './scripts/stream.js'
-import { isAway } from './unreachable.js'
 import { within } from '../broker/patience.js'
 import { Repeats } from '../broker/repeats.js'
 import { Stamps } from '../broker/stamps.js'
 import { decodePayload, originOf } from '../broker/payload.js'
-import { newEpoch } from '../history/stream.js'
 import { keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
-import { Seldom } from '../../structures/seldom.js'
-import { inBatches } from '../../structures/slices.js'
 import { every } from '../../structures/timers.js'
 import { Unread } from '../broker/unread.js'
 import { clearOf, pageOf } from '../broker/tail.js'
@@ -98,15 +92,6 @@ const DEFAULTS = {
 }
 /** Milliseconds that a node which ends waits until it is off the list of nodes. */
 const GOODBYE = 500
-/** Rooms that are checked together. */
-const BATCH = 100
-
-/** What came of reading where rooms stand: the error of each one of which that failed. */
-interface Places {
-  readonly found: ReadonlyArray<readonly [room: string, position: Position]>
-  readonly failed: ReadonlyMap<string, unknown>
-}
-
 type More = Pick<Reread, 'newest' | 'reread'>
 type Room = Followed & More
 
@@ -127,8 +112,8 @@ class RedisAdapter implements Adapter {
   readonly #values: RedisValues
   readonly #rereading: RedisRereading
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
-  readonly #seldom = new Seldom()
   readonly #known: KnownStreams
+  readonly #places: RedisPlaces
   readonly #reader: StreamReader
   readonly #repeats: Repeats
   readonly #nodes: Nodes
@@ -136,13 +121,9 @@ class RedisAdapter implements Adapter {
   readonly #marks: ShardMarks
   /** Run id of the server at which this node holds its leases and entries. */
   #heldAt: string | undefined
-  /** Run id of the server that knows what this node had seen by then. */
-  #reportedTo: string | undefined
   #publishing: Publishing | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
-  /** Whether the server may not know yet what this node had seen. */
-  #isUnreported = false
   #received = 0
 
   constructor (options: RedisOptions) {
@@ -220,6 +201,18 @@ class RedisAdapter implements Adapter {
       host: () => this.#host!
     })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
+    this.#places = new RedisPlaces({
+      link,
+      keys: this.#keys,
+      known: this.#known,
+      values: this.#values,
+      presence: this.presence,
+      nodes: this.#nodes,
+      unread: this.#unread,
+      followed: (room) => rooms.get(room),
+      host: () => this.#host!,
+      check
+    })
     this.texts = new RedisTexts(link, this.#keys, this.#unread)
     this.#rereading = new RedisRereading({
       link,
@@ -277,7 +270,7 @@ class RedisAdapter implements Adapter {
     this.#rooms.start(host)
     this.#checker = every(() => {
       this.#check(false)
-      if (this.#isUnreported && this.#link.isUp) this.#report()
+      this.#places.look()
       void this.#marks.look()
     }, period(check)).unref()
   }
@@ -312,7 +305,7 @@ class RedisAdapter implements Adapter {
       await this.#link.subscribe(channel)
       if (followed.tail === undefined) return undefined
       // The position is read after the subscription stands, so that no event falls between the two.
-      followed.tail.open(await this.#position(room))
+      followed.tail.open(await this.#places.position(room))
       return followed.tail.position
     } catch (error) {
       if (this.#rooms.remove(followed)) this.#link.unsubscribe(channel)
@@ -366,90 +359,6 @@ class RedisAdapter implements Adapter {
       undecodable: this.#unread.count
     }
   }
-
-  async #position (room: string): Promise<Position> {
-    const { found, failed } = await this.#positions([room])
-    if (failed.has(room)) throw failed.get(room)
-    return found[0]![1]
-  }
-
-  /** Reads where rooms stand whose stream is kept. Presence that is not complete is repaired. */
-  async #positions (rooms: readonly string[]): Promise<Places> {
-    const items = rooms.map((room) => ({
-      room,
-      keys: this.#keys.place(room),
-      args: [this.#isKept(room) ? newEpoch() : '', this.#known.seen(room), this.presence.isHeld(room) ? '1' : '']
-    }))
-    const found: Array<readonly [string, Position]> = []
-    const failed = new Map<string, unknown>()
-    const lost: string[] = []
-    let isLost = false
-    const args = [this.#link.run, Math.ceil(this.#options.check)]
-    for (const [some, result] of await this.#link.manySettled(POSITIONS, args, items)) {
-      if (result.status === 'rejected') {
-        for (const { room } of some) failed.set(room, result.reason)
-        continue
-      }
-      for (const [index, { room, args }] of some.entries()) {
-        const [epoch = '', top, at, state, version = ''] = (result.value as string[]).slice(index * 5, index * 5 + 5)
-        if (version.startsWith(FAILED)) {
-          failed.set(room, this.#link.declined(version.slice(FAILED.length)))
-          continue
-        }
-        if (this.#values.isLost(room, Number(version))) lost.push(room)
-        if (state !== '' && this.presence.isHeld(room)) this.presence.look(room, 0)
-        isLost ||= state === 'm' && this.presence.isHeld(room)
-        if (args[0] === '') continue
-        try {
-          const position = checkedPosition(this.#unread, epoch, Number(top))
-          this.#known.learn(room, position, Number(at))
-          found.push([room, position])
-        } catch (error) {
-          failed.set(room, error)
-        }
-      }
-    }
-    // Keys have been removed, so everything that this node holds is taken again.
-    if (isLost) this.#nodes.holdAgain()
-    // What fails is found by the next check.
-    void inBatches(lost, BATCH, async (room) => {
-      await this.#values.refresh(this.#rooms.get(room), true).catch(() => {})
-    })
-    return { found, failed }
-  }
-
-  /**
-   * Reads where very many rooms stand, those of each shard by themselves: a room that cannot be read, and a shard that
-   * is away, keep none of the others from being read. What could not be read is logged.
-   *
-   * @param take takes the rooms that were read
-   * @returns whether all of them were
-   */
-  async #readPlaces<T extends { readonly room: string }> (
-    all: Iterable<T>,
-    take: (read: readonly T[], found: Places['found']) => void
-  ): Promise<boolean> {
-    const unread = new Map<string, unknown>()
-    const shardOf = ({ room }: T): string => this.#link.shardOf(this.#keys.meta(room))
-    await stepByShard(all, BATCH, shardOf, async (some) => {
-      const { found, failed } = await this.#positions(some.map(({ room }) => room))
-      take(some.filter(({ room }) => !failed.has(room)), found)
-      for (const [room, error] of failed) unread.set(room, error)
-      return failed.size < some.length || ![...failed.values()].every(isAway)
-    })
-    const [first] = unread
-    if (first === undefined) return true
-    const held = this.#seldom.due('places')
-    if (held !== undefined) {
-      this.#host!.log.warn(
-        { err: first[1], room: first[0], rooms: unread.size },
-        'rooms could not be read from Redis and may lack events until they can be; they are read again and again'
-      )
-    }
-    return false
-  }
-
-  #isKept (room: string): boolean { return this.#rooms.get(room)?.settings.history !== false }
 
   #heard (channel: string, message: string): void {
     this.#received++
@@ -517,7 +426,7 @@ class RedisAdapter implements Adapter {
     this.#keys.use(this.#link.database)
     this.presence.up()
     this.#check(true)
-    this.#report()
+    this.#places.report()
     void this.control.catchUp()
     void this.#host!.state(true)
     const { run } = this.#link
@@ -541,23 +450,6 @@ class RedisAdapter implements Adapter {
   }
 
   /**
-   * Reports what this node has seen of rooms without members here, because no other node may know it. It is known to
-   * the server to which it was reported last; in a cluster, where no single one is, it is reported each time. What a
-   * server does not take, because it refuses to write for now, is reported again.
-   */
-  #report (): void {
-    const { run } = this.#link
-    this.#isUnreported = false
-    if (run !== '' && run === this.#reportedTo) return
-    void this.#known.others()
-      .then((rooms) => this.#readPlaces(rooms.map((room) => ({ room })), () => {}))
-      .then((isTold) => {
-        if (isTold) this.#reportedTo = run
-        else this.#isUnreported = true
-      })
-  }
-
-  /**
    * Compares positions with the broker's: of all rooms after it came back, otherwise of those that have been quiet for
    * the period.
    */
@@ -573,7 +465,7 @@ class RedisAdapter implements Adapter {
   }
 
   async #compare (due: readonly Room[], done: (followed: Room) => void): Promise<void> {
-    await this.#readPlaces(due, (read, found) => {
+    await this.#places.readAll(due, (read, found) => {
       for (const [room, position] of found) this.#rooms.get(room)?.tail?.check(position)
       for (const followed of read) done(followed)
     })

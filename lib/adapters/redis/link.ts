@@ -1,6 +1,7 @@
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
-import { after, every } from '../../structures/timers.js'
 import type { Awaitable } from '../../structures/awaitable.js'
+import { Pauses } from '../../structures/pauses.js'
+import { every } from '../../structures/timers.js'
 import type { Deadline } from '../broker/deadline.js'
 import { FIRST, Late, within } from '../broker/patience.js'
 import { Standing, type Asking } from '../broker/standing.js'
@@ -25,15 +26,10 @@ export interface RedisLinkOptions extends Servers {
   readonly onReplaced: () => void
 }
 
-/** One of many items for which a script runs: its keys, and the arguments for it alone. */
-export interface Item { readonly keys: readonly string[], readonly args: ReadonlyArray<string | number> }
-
 /** Milliseconds between two checks of both connections. */
 const HEARTBEAT = 2_000
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
-/** Items of one script. They bound the time for which a script occupies the server to less than a millisecond. */
-const MANY = 100
 /** Channels in one SSUBSCRIBE. */
 const BATCH = 500
 /** Checks in a row after which the client of a cluster has given up on a shard: it connects to one within two. */
@@ -49,8 +45,9 @@ const TIME = "return redis.call('TIME')"
  * client, so that it is known when they stand.
  */
 export class RedisLink {
+  /** Whether each key may be on another server. */
+  readonly isCluster: boolean
   readonly #options: RedisLinkOptions
-  readonly #isCluster: boolean
   /**
    * Channels to be restored, each with the call that wants it, so that a failed call takes nothing from a later one.
    */
@@ -58,7 +55,8 @@ export class RedisLink {
   /** Channels that were unsubscribed here and may not yet be so at the server. */
   readonly #ending = new Set<string>()
   readonly #shardChannels: ShardChannels
-  readonly #waiting = new Set<() => void>()
+  /** Those who wait until commands can be sent. */
+  readonly #pauses = new Pauses()
   /** Whether the single server is there under the name ''; in a cluster by shard. */
   readonly #standings = new Map<string, Standing>([['', new Standing()]])
   /** Time of the last answer, by `performance.now()`. */
@@ -84,7 +82,7 @@ export class RedisLink {
 
   constructor (options: RedisLinkOptions) {
     this.#options = options
-    this.#isCluster = options.client?.isCluster ?? options.cluster !== undefined
+    this.isCluster = options.client?.isCluster ?? options.cluster !== undefined
     this.#clocks = new ServerClocks({
       shardOf: (key) => this.shardOf(key),
       ask: async (key) => {
@@ -114,7 +112,7 @@ export class RedisLink {
   /** Whether commands can be sent and subscriptions stand. */
   get isUp (): boolean { return this.canSend && this.#areSubscribed }
   /** Number of the database to which commands go. */
-  get database (): number { return this.#isCluster ? 0 : Number(this.#commands?.options?.db ?? 0) }
+  get database (): number { return this.isCluster ? 0 : Number(this.#commands?.options?.db ?? 0) }
   /** Run id of the server to which commands go; empty in a cluster, where each shard has its own. */
   get run (): string { return this.#run ?? '' }
 
@@ -124,11 +122,11 @@ export class RedisLink {
   ahead (key: string): number { return this.#clocks.ahead(key) }
 
   /** Which shard of a cluster serves each slot; nothing of a single server. */
-  get slots (): Client['slots'] { return this.#isCluster ? this.#commands?.slots : undefined }
+  get slots (): Client['slots'] { return this.isCluster ? this.#commands?.slots : undefined }
 
   /** Name of the shard that keeps a key, as far as it is known; '' of a single server. */
   shardOf (key: string): string {
-    return this.#isCluster ? shardOf(key, this.#commands?.slots, this.#commands?.options?.natMap) : ''
+    return this.isCluster ? shardOf(key, this.#commands?.slots, this.#commands?.options?.natMap) : ''
   }
 
   /** @throws REALTIME_ERR_ADAPTER when the server cannot be reached or is too old */
@@ -137,7 +135,7 @@ export class RedisLink {
     this.#commands = commands
     this.#makeSubscriber = makeSubscriber
     const connected = this.#watch(commands, 'commands', () => this.#commandsReady())
-    if (this.#isCluster) {
+    if (this.isCluster) {
       // A cluster has told which shard serves which slot, which is the first step of a connection.
       commands.on('refresh', () => {
         if (this.#run === undefined && this.#hasOpened) this.#seen()
@@ -166,7 +164,7 @@ export class RedisLink {
     subscriber.on('smessage', (channel: string, message: string) => {
       if (subscriber === this.#subscriber) this.#options.onMessage(channel, message)
     })
-    if (this.#isCluster) subscriber.on('subscribersReady', () => { this.#shardChannels.changed() })
+    if (this.isCluster) subscriber.on('subscribersReady', () => { this.#shardChannels.changed() })
     if (this.#hasStarted) limitAttempts(subscriber, this.#options.timeout)
     await Promise.all([subscriber.connect(), connected])
   }
@@ -191,7 +189,7 @@ export class RedisLink {
       this.#warn(new Error('the client had stopped to connect, and is made to do so again'), 'commands')
       this.#commands!.connect().catch(() => {})
     }
-    if (this.#isCluster && this.#resting.subscriber.look(this.#subscriber!)) this.#renewSubscriber()
+    if (this.isCluster && this.#resting.subscriber.look(this.#subscriber!)) this.#renewSubscriber()
   }
 
   /** Called when the node has started: what it asks from now on has the time of one command. */
@@ -207,7 +205,7 @@ export class RedisLink {
     this.#commands?.disconnect()
     this.#subscriber?.disconnect()
     for (const standing of this.#standings.values()) standing.close()
-    this.#wake()
+    this.#pauses.end()
   }
 
   /** Resolves when `ready` has succeeded for the first time, rejects when it fails that time. */
@@ -241,7 +239,7 @@ export class RedisLink {
   }
 
   #reconnect (client: Client): void {
-    if (this.#isCluster && client === this.#subscriber) this.#renewSubscriber()
+    if (this.isCluster && client === this.#subscriber) this.#renewSubscriber()
     else client.disconnect(true)
   }
 
@@ -255,7 +253,7 @@ export class RedisLink {
 
   async #commandsReady (): Promise<void> {
     this.#seen()
-    if (this.#isCluster && this.#hasOpened) {
+    if (this.isCluster && this.#hasOpened) {
       // What it is is known, and each question more is one at which its connections may break again.
       this.#clocks.forgetAll()
       this.#ready('')
@@ -270,20 +268,20 @@ export class RedisLink {
     }
     this.#clocks.forgetAll()
     await this.#readClocks()
-    this.#ready(this.#isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? '')
+    this.#ready(this.isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? '')
   }
 
   #ready (run: string): void {
     this.#run = run
     for (const { link } of this.#standings.values()) link.over()
-    this.#wake()
+    this.#pauses.wake()
     this.#said()
   }
 
   async #subscriberReady (): Promise<void> {
     const channels = [...this.#channels.keys()]
     const steps: Array<Promise<unknown>> = []
-    if (this.#isCluster) this.#shardChannels.changed()
+    if (this.isCluster) this.#shardChannels.changed()
     else {
       for (let index = 0; index < channels.length; index += BATCH) {
         steps.push(this.#bounded(this.#subscriber!.ssubscribe(...channels.slice(index, index + BATCH))))
@@ -300,7 +298,7 @@ export class RedisLink {
       try {
         return String(await this.#bounded(this.#commands!.call('INFO', 'server')))
       } catch (error) {
-        if (!this.#isCluster || tries === 1 || this.#commands!.status !== 'ready') throw error
+        if (!this.isCluster || tries === 1 || this.#commands!.status !== 'ready') throw error
       }
     }
   }
@@ -331,7 +329,7 @@ export class RedisLink {
 
   /** Reads the clocks of all servers that are connected. */
   async #readClocks (): Promise<void> {
-    if (this.#isCluster) await this.#askShards(({ status }) => status === 'ready')
+    if (this.isCluster) await this.#askShards(({ status }) => status === 'ready')
     else await this.#clocks.read(() => '', () => this.#bounded(this.#commands!.call('TIME')))
   }
 
@@ -392,10 +390,10 @@ export class RedisLink {
    */
   async #beat (): Promise<void> {
     this.#wakeResting()
-    if (this.#isCluster) lookAtSlots(this.#commands!, this.#subscriber!)
+    if (this.isCluster) lookAtSlots(this.#commands!, this.#subscriber!)
     if (this.#isBeating) return
     this.#isBeating = true
-    if (this.#isCluster) {
+    if (this.isCluster) {
       // One that has been used is connected to again at once, since it may have lost what this node holds there.
       const there = await this.#askShards((shard, name) => isConnected(shard) || this.#leaders.isKnown(name))
       await this.#lookAtSubscriptions(there)
@@ -478,53 +476,6 @@ export class RedisLink {
   }
 
   /**
-   * Runs a script for many items, with as many items as one step of the server may take; in a cluster with one item,
-   * because each may be on another shard.
-   *
-   * @param args of all items together
-   * @returns the replies, each with the items that it is about
-   */
-  async many<T extends Item> (
-    script: Script,
-    args: ReadonlyArray<string | number>,
-    items: readonly T[]
-  ): Promise<Array<readonly [readonly T[], unknown]>> {
-    return await Promise.all(
-      this.#steps(script, args, items).map(async ([some, reply]) => [some, await reply] as const)
-    )
-  }
-
-  /**
-   * Does the same whatever comes of single steps.
-   *
-   * @returns the replies, or why there is none, each with the items that it is about
-   */
-  async manySettled<T extends Item> (
-    script: Script,
-    args: ReadonlyArray<string | number>,
-    items: readonly T[]
-  ): Promise<Array<readonly [readonly T[], PromiseSettledResult<unknown>]>> {
-    const steps = this.#steps(script, args, items)
-    const results = await Promise.allSettled(steps.map(([, reply]) => reply))
-    return results.map((result, index) => [steps[index]![0], result] as const)
-  }
-
-  #steps<T extends Item> (
-    script: Script,
-    args: ReadonlyArray<string | number>,
-    items: readonly T[]
-  ): Array<readonly [readonly T[], Promise<unknown>]> {
-    const size = this.#isCluster ? 1 : MANY
-    const steps: Array<readonly [readonly T[], Promise<unknown>]> = []
-    for (let index = 0; index < items.length; index += size) {
-      const some = items.slice(index, index + size)
-      const all = [...args, ...some.flatMap((item) => item.args)]
-      steps.push([some, this.script(script, some.flatMap(({ keys }) => keys), all)])
-    }
-    return steps
-  }
-
-  /**
    * What comes of one item of a script that goes on with the others.
    *
    * @param message the error of the server
@@ -599,16 +550,7 @@ export class RedisLink {
 
   /** Resolves when commands can be sent again, at the latest after `patience` ms. */
   async back (patience: number): Promise<void> {
-    if (this.canSend || this.#isClosed || patience <= 0) return
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer)
-        this.#waiting.delete(done)
-        resolve()
-      }
-      const timer = after(done, patience)
-      this.#waiting.add(done)
-    })
+    if (!this.canSend && patience > 0) await this.#pauses.wait(patience)
   }
 
   /** Milliseconds to wait for an answer. */
@@ -619,8 +561,6 @@ export class RedisLink {
     this.#answeredAt = performance.now()
     return value
   }
-
-  #wake (): void { for (const done of [...this.#waiting]) done() }
 
   /** @param wasSent whether it is about the command of the caller itself */
   #refused (error: unknown, wasSent = true): Unreachable {

@@ -8,12 +8,12 @@ import type { Unread } from '../broker/unread.js'
 import { namesOf, Nodes } from '../broker/nodes.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
+import { manySettled } from './many.js'
 import {
   PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SUCCEED, PRESENCE_SWEEP, PRESENCE_UPDATE
 } from './scripts/presence.js'
-import { FAILED } from './scripts/script.js'
 import { stepByShard } from './shards.js'
-import { isAway, Unreachable } from './unreachable.js'
+import { Unreachable } from './unreachable.js'
 import { Stamps } from '../broker/stamps.js'
 import { Burial, Round } from '../broker/sweeping.js'
 
@@ -370,22 +370,8 @@ export class RedisPresence implements PresenceStore {
    * @returns the rooms of which that failed, and why
    */
   async #sweepAll (rooms: Iterable<string>, dead: string): Promise<Map<string, unknown>> {
-    const left = new Set(rooms)
-    const all = new Map<string, unknown>()
-    let away: unknown
     const shardOf = (room: string): string => this.#link.shardOf(this.#keys.presence(room)[0]!)
-    await stepByShard([...left], BATCH, shardOf, async (some) => {
-      const failed = await this.#sweep(some, dead)
-      for (const room of some) if (!failed.has(room)) left.delete(room)
-      for (const [room, error] of failed) all.set(room, error)
-      const errors = [...failed.values()]
-      const isThere = errors.length < some.length || !errors.every(isAway)
-      if (!isThere) away = errors[0]
-      return isThere
-    })
-    // Those of a shard that is away were not asked for.
-    for (const room of left) if (!all.has(room)) all.set(room, away)
-    return all
+    return await stepByShard(new Set(rooms), BATCH, shardOf, (some) => this.#sweep(some, dead))
   }
 
   /** @returns the rooms of which that failed, and why */
@@ -396,16 +382,13 @@ export class RedisPresence implements PresenceStore {
     let items = rooms.map((room) => ({ room, keys: this.#keys.presence(room), args: ['0'] }))
     while (items.length > 0) {
       const next: typeof items = []
-      for (const [some, result] of await this.#link.manySettled(PRESENCE_SWEEP, args, items)) {
-        for (const [index, { room, keys }] of some.entries()) {
-          if (result.status === 'rejected') {
-            failed.set(room, result.reason)
-            continue
-          }
-          const cursor = (result.value as string[])[index]!
-          if (cursor.startsWith(FAILED)) failed.set(room, this.#link.declined(cursor.slice(FAILED.length)))
-          else if (cursor !== '0') next.push({ room, keys, args: [cursor] })
+      for (const [{ room, keys }, result] of await manySettled(this.#link, PRESENCE_SWEEP, args, items, 1)) {
+        if (result.status === 'rejected') {
+          failed.set(room, result.reason)
+          continue
         }
+        const [cursor = '0'] = result.value
+        if (cursor !== '0') next.push({ room, keys, args: [cursor] })
       }
       items = next
     }

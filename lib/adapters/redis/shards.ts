@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import type { NatMap, Shard } from './clients.js'
+import { isAway } from './unreachable.js'
 
 /** Tags that are tried for each shard until one of its slots is found; shards have some hundred slots at least. */
 const TRIES = 1_000
@@ -45,19 +46,30 @@ export async function byShard<T> (items: Iterable<T>, shardOf: (item: T) => stri
 
 /**
  * Runs a step for very many items, `size` of them at a time and those of each shard by themselves, so that a shard
- * which is away keeps none of the others waiting.
+ * which is away keeps none of the others waiting: its other items are not tried.
  *
- * @param step resolves with false where the shard does not answer: then its other items are not tried
+ * @param step resolves with the items that failed, and why
+ * @returns all that failed; those that were not tried with what came of their shard
  */
 export async function stepByShard<T> (
   items: Iterable<T>,
   size: number,
   shardOf: (item: T) => string,
-  step: (some: readonly T[]) => Promise<boolean>
-): Promise<void> {
+  step: (some: readonly T[]) => Promise<ReadonlyMap<T, unknown>>
+): Promise<Map<T, unknown>> {
+  const failed = new Map<T, unknown>()
   await Promise.all((await byShard(items, shardOf)).map(async (all) => {
-    for (let index = 0; index < all.length; index += size) if (!await step(all.slice(index, index + size))) return
+    for (let index = 0; index < all.length; index += size) {
+      const some = all.slice(index, index + size)
+      const now = await step(some)
+      for (const [item, error] of now) failed.set(item, error)
+      const errors = [...now.values()]
+      if (errors.length < some.length || !errors.every(isAway)) continue
+      for (const item of all.slice(index + size)) failed.set(item, errors[0])
+      return
+    }
   }))
+  return failed
 }
 
 /** Names of the shards that serve any slot. */

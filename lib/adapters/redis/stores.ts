@@ -6,6 +6,7 @@ import { BEAT, HELD, namesOf, Nodes } from '../broker/nodes.js'
 import { Stamps } from '../broker/stamps.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
+import { many } from './many.js'
 import {
   CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RELEASE, LEASE_RENEW, PUT, SETTLE, TAKE
 } from './scripts/stores.js'
@@ -65,7 +66,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes, stamps =
       const items = leases.map(({ key, holder, fence }) => {
         return { keys: keys.leases(key), args: [wellFormed(holder), stamps.renew(keyOf(key, holder)), fence ?? ''] }
       })
-      await inLists(items, BATCH, (batch) => link.many(LEASE_RENEW, args, batch))
+      await inLists(items, BATCH, (batch) => many(link, LEASE_RENEW, args, batch))
     },
     async release (key, holder, fence) {
       const name = keyOf(key, holder)

@@ -8,6 +8,7 @@ import { decodeStretch, linesOf, readLines } from '../broker/text-payload.js'
 import type { Unread } from '../broker/unread.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
+import { many } from './many.js'
 import { TEXT_CHECK, TEXT_CLEAR, TEXT_NAMES, TEXT_READ, TEXT_WRITE } from './scripts/texts.js'
 
 type Which = Pick<KeptText, 'type' | 'key'>
@@ -53,7 +54,7 @@ export class RedisTexts implements TextStore {
   async clear (room: string, { append }: RoomSettings): Promise<void> {
     const names = await this.#names(room, append!)
     const items = names.map((name) => ({ keys: this.#keys.text(room, name), args: [name] }))
-    await this.#link.many(TEXT_CLEAR, [Math.ceil(append!.ttl)], items)
+    await many(this.#link, TEXT_CLEAR, [Math.ceil(append!.ttl)], items)
   }
 
   async #read (room: string, names: readonly string[]): Promise<KeptText[]> {
@@ -63,7 +64,7 @@ export class RedisTexts implements TextStore {
         keys: this.#keys.text(room, name).slice(-2),
         args: []
       }))
-      for (const [, reply] of await this.#link.many(TEXT_READ, [], items)) {
+      for (const [, reply] of await many(this.#link, TEXT_READ, [], items)) {
         for (const fields of reply as string[][]) found.push(...this.#decoded(fields))
       }
     }
@@ -92,7 +93,7 @@ export class RedisTexts implements TextStore {
       return { name, version: which.version, keys: this.#keys.text(room, name), args: [name, which.version] }
     })
     const changed: string[] = []
-    for (const [some, reply] of await this.#link.many(TEXT_CHECK, [Math.ceil(append!.ttl)], items)) {
+    for (const [some, reply] of await many(this.#link, TEXT_CHECK, [Math.ceil(append!.ttl)], items)) {
       for (const [index, version] of (reply as string[]).entries()) {
         if (version !== '' && Number(version) !== some[index]!.version) changed.push(some[index]!.name)
       }

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { isConnected, Leaders, probesOf, slotOf } from '../../../lib/adapters/redis/shards.js'
+import { isConnected, Leaders, probesOf, slotOf, stepByShard } from '../../../lib/adapters/redis/shards.js'
+import { Unreachable } from '../../../lib/adapters/redis/unreachable.js'
 
 const SLOTS = 16_384
 
@@ -56,4 +57,19 @@ void t.test('a server with another run id has restarted, and is told of once', (
   const runs = [['a', '1'], ['b', '1'], ['a', '1'], ['a', '2'], ['a', '2'], ['b', '1']] as const
   t.same(runs.map(([name, run]) => leaders.hasRestarted(name, run)), [false, false, false, true, false, false])
   t.end()
+})
+
+void t.test('items of a shard that is away count as failed although they are not tried, and those of others are tried', async (t) => {
+  const away = new Unreachable(true, { isLate: true })
+  const declined = new Unreachable(false, { isDeclined: true })
+  const reasons = new Map<string, unknown>([['a3', away], ['a4', away], ['b1', declined], ['b2', away], ['c1', away]])
+  const tried: string[] = []
+  const items = ['a', 'b', 'c'].flatMap((shard) => [1, 2, 3, 4, 5, 6].map((item) => `${shard}${item}`))
+  const failed = await stepByShard(items, 2, (item) => item[0]!, async (some) => {
+    tried.push(...some)
+    return new Map(some.flatMap((item) => reasons.has(item) ? [[item, reasons.get(item)]] : []))
+  })
+  t.same(items.filter((item) => !tried.includes(item)), ['a5', 'a6'])
+  t.same([...failed.keys()].sort(), ['a3', 'a4', 'a5', 'a6', 'b1', 'b2', 'c1'])
+  for (const [item, error] of failed) t.equal(error, reasons.get(item) ?? away, item)
 })

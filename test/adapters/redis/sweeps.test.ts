@@ -5,6 +5,10 @@ import { Nodes, type Beat } from '../../../lib/adapters/broker/nodes.js'
 import { Keys } from '../../../lib/adapters/redis/keys.js'
 import type { RedisLink } from '../../../lib/adapters/redis/link.js'
 import { RedisPresence } from '../../../lib/adapters/redis/presence.js'
+import { PRESENCE_SWEEP } from '../../../lib/adapters/redis/scripts/presence.js'
+
+/** The first key of each room. */
+function roomsOf (keys: readonly string[]): string[] { return keys.filter((key) => key.endsWith(':presence')) }
 
 /** Presence whose server answers a leave when it is told to, by a clock that is told as well. */
 function make (test: Test): {
@@ -18,11 +22,11 @@ function make (test: Test): {
   const link = {
     isUp: true,
     run: '',
-    script: async () => { await new Promise<void>((resolve) => { waiting.push(resolve) }) },
     shardOf: () => '',
-    manySettled: async (_script: unknown, _args: unknown, items: ReadonlyArray<{ keys: readonly string[] }>) => {
-      swept.push(...items.map(({ keys }) => keys[0]!))
-      return [[items, { status: 'fulfilled', value: items.map(() => '0') }]]
+    script: async (script: unknown, keys: readonly string[]) => {
+      if (script !== PRESENCE_SWEEP) return await new Promise<void>((resolve) => { waiting.push(resolve) })
+      swept.push(...roomsOf(keys))
+      return roomsOf(keys).map(() => '0')
     }
   } as unknown as RedisLink
   const nodes = new Nodes({ node: 'a', beat: async () => ({ now: 0, before: 0, others: [] }), hold: async () => undefined })
@@ -86,15 +90,14 @@ t.test('a room that is entered while other rooms are rid of what dead nodes held
     isUp: true,
     run: '',
     shardOf: () => '',
-    script: async () => ['1', ''],
-    manySettled: async (_script: unknown, args: unknown[], items: ReadonlyArray<{ keys: readonly string[] }>) => {
-      const result = isAway
-        ? { status: 'rejected', reason: new Error('away') }
-        : { status: 'fulfilled', value: items.map(() => '0') }
-      if (args[1] === '') return [[items, { status: 'fulfilled', value: items.map(() => '0') }]]
-      buried.push(...items.map(({ keys }) => keys[0]!))
-      if (!isAway) await gate.opens
-      return [[items, result]]
+    script: async (script: unknown, keys: readonly string[], args: readonly unknown[]) => {
+      if (script !== PRESENCE_SWEEP) return ['1', '']
+      const rooms = roomsOf(keys)
+      if (args[1] === '') return rooms.map(() => '0')
+      buried.push(...rooms)
+      if (isAway) throw new Error('away')
+      await gate.opens
+      return rooms.map(() => '0')
     }
   } as unknown as RedisLink
   const beat = async (): Promise<Beat> => ({ now: 1_000_000, before: undefined, others: [{ node: 'x', at: 0 }] })
