@@ -314,10 +314,12 @@ export async function startCluster (t: Teardown, ...more: string[]): Promise<Ser
     await tell(port, `CLUSTER SET-CONFIG-EPOCH ${index + 1}`, /\+OK/)
     if (index > 0) await tell(port, `CLUSTER MEET 127.0.0.1 ${first.port}`, /\+OK/)
   }
+  // A server that may serve a part of the slots says that its state is ok before it has heard who has the others.
+  const complete = /cluster_state:ok\s+cluster_slots_assigned:16384\s+cluster_slots_ok:16384[^]*cluster_known_nodes:3/
   for (const { port } of servers) {
     await until(
       'the cluster is complete',
-      async () => await answers(port, 'CLUSTER INFO\r\nQUIT\r\n', /cluster_state:ok[^]*cluster_known_nodes:3/),
+      async () => await answers(port, 'CLUSTER INFO\r\nQUIT\r\n', complete),
       20_000
     )
   }
