@@ -5,11 +5,12 @@ import { every } from '../../structures/timers.js'
 import type { Deadline } from '../broker/deadline.js'
 import { FIRST, Late, within } from '../broker/patience.js'
 import { Standing, type Asking } from '../broker/standing.js'
-import { limitAttempts, lookAtSlots, makeClients, messageOf, type Client, type Servers, type Shard } from './clients.js'
+import { limitAttempts, lookAtSlots, makeClients, messageOf, type Client, type Servers } from './clients.js'
 import { ServerClocks } from './clocks.js'
+import { ClusterShards } from './cluster-shards.js'
 import { ShardChannels } from './shard-channels.js'
 import { Resting } from './resting.js'
-import { isConnected, Leaders, leadersOf, nameOf, probesOf, shardOf } from './shards.js'
+import { probesOf, shardOf } from './shards.js'
 import type { Script } from './scripts/script.js'
 import { Unreachable, unreachableFor } from './unreachable.js'
 
@@ -68,9 +69,8 @@ export class RedisLink {
   #unheard = 0
   readonly #resting = { commands: new Resting(), subscriber: new Resting() }
   #run: string | undefined
-  readonly #leaders = new Leaders()
-  #isReplaced = false
   readonly #clocks: ServerClocks
+  readonly #shards: ClusterShards
   #areSubscribed = false
   #isClosed = false
   #hasOpened = false
@@ -92,6 +92,12 @@ export class RedisLink {
           throw this.#refused(error, false)
         }
       }
+    })
+    this.#shards = new ClusterShards({
+      clocks: this.#clocks,
+      standings: this.#standings,
+      bounded: (answer) => this.#bounded(answer),
+      isClosed: () => this.#isClosed
     })
     this.#shardChannels = new ShardChannels({
       channels: this.#channels,
@@ -137,11 +143,8 @@ export class RedisLink {
     const connected = this.#watch(commands, 'commands', () => this.#commandsReady())
     if (this.isCluster) {
       // A cluster has told which shard serves which slot, which is the first step of a connection.
-      commands.on('refresh', () => {
-        if (this.#run === undefined && this.#hasOpened) this.#seen()
-        if (this.#leaders.areNow(commands.slots ?? [])) this.#isReplaced = true
-      })
-      commands.on('+node', (shard: Shard) => { shard.on('ready', () => { void this.#meet(shard) }) })
+      commands.on('refresh', () => { if (this.#run === undefined && this.#hasOpened) this.#seen() })
+      this.#shards.watch(commands)
     }
     try {
       await Promise.all([commands.connect(), connected, this.#subscribeBy(makeSubscriber())])
@@ -303,21 +306,6 @@ export class RedisLink {
     }
   }
 
-  /**
-   * Asks a server of a cluster, at each connection to it, whether it has been running since the last one. A connection
-   * that stands was answered: who waits for the shard waits again, also where its connections break again and again.
-   */
-  async #meet (shard: Shard): Promise<void> {
-    const name = nameOf(shard)
-    const standing = this.#standings.get(name)
-    if (standing?.link.isInDoubt === true) standing.link.seen()
-    // Where it does not answer, the connection ends soon, and the next one is asked.
-    const info = String(await this.#bounded(shard.call('INFO', 'server')).catch(() => ''))
-    if (info !== '') this.#standings.get(name)?.link.over()
-    const run = /^run_id:(\w+)/m.exec(info)?.[1]
-    if (run !== undefined && this.#leaders.hasRestarted(name, run)) this.#isReplaced = true
-  }
-
   /** Reports a change of state, once. */
   #said (): void {
     const { isUp } = this
@@ -329,59 +317,8 @@ export class RedisLink {
 
   /** Reads the clocks of all servers that are connected. */
   async #readClocks (): Promise<void> {
-    if (this.isCluster) await this.#askShards(({ status }) => status === 'ready')
+    if (this.isCluster) await this.#shards.read(this.#commands!)
     else await this.#clocks.read(() => '', () => this.#bounded(this.#commands!.call('TIME')))
-  }
-
-  /**
-   * Asks shards of a cluster for their time. One that answers is not away, whatever was found before; the connection to
-   * one that is silent is given up.
-   *
-   * @returns those that have answered
-   */
-  async #askShards (isMeant: (shard: Shard, name: string) => boolean): Promise<ReadonlySet<string>> {
-    const there = new Set<string>()
-    const nodes = this.#commands?.nodes?.('master') ?? []
-    const named = nodes.map((node) => [nameOf(node), node] as const)
-    this.#forgetShards(new Set(named.map(([name]) => name)))
-    await Promise.all(named.map(async ([name, node]) => {
-      if (!isMeant(node, name)) return
-      const wasReady = node.status === 'ready'
-      await this.#clocks.read(() => name, () => this.#bounded(node.call('TIME'))).then(
-        () => {
-          there.add(name)
-          this.#standings.get(name)?.link.over()
-        },
-        (error: unknown) => {
-          if (!(error instanceof Late) || this.#isClosed) return
-          // It has answered meanwhile, as its connection came to stand, and the time was asked for only then.
-          if (!wasReady && node.status === 'ready') return
-          // The shard had its time to answer, so no caller waits for it once more.
-          this.#standings.get(name)?.link.known()
-          node.disconnect()
-        }
-      )
-    }))
-    return there
-  }
-
-  /**
-   * Forgets shards that are gone: where addresses come and go, each failover and each move would leave one.
-   *
-   * @param connected those that are there for certain
-   */
-  #forgetShards (connected: ReadonlySet<string>): void {
-    const names = [...this.#clocks.names, ...this.#standings.keys()]
-    const known = names.filter((name) => name !== '' && !connected.has(name))
-    if (known.length === 0) return
-    const owners = leadersOf(this.#commands?.slots ?? [])
-    for (const name of known) {
-      if (owners.has(name)) continue
-      this.#clocks.forget(name)
-      // Who waits asks another shard from now on, and must not decide without it.
-      this.#standings.get(name)?.replaced()
-      this.#standings.delete(name)
-    }
   }
 
   /**
@@ -394,14 +331,9 @@ export class RedisLink {
     if (this.#isBeating) return
     this.#isBeating = true
     if (this.isCluster) {
-      // One that has been used is connected to again at once, since it may have lost what this node holds there.
-      const there = await this.#askShards((shard, name) => isConnected(shard) || this.#leaders.isKnown(name))
-      await this.#lookAtSubscriptions(there)
+      await this.#lookAtSubscriptions(await this.#shards.look(this.#commands!))
       this.#isBeating = false
-      if (this.#isReplaced && this.isUp) {
-        this.#isReplaced = false
-        this.#options.onReplaced()
-      }
+      if (this.isUp && this.#shards.takeReplaced()) this.#options.onReplaced()
       return
     }
     const look = async (client: Client, ask: () => Promise<unknown>): Promise<void> => {
