@@ -69,8 +69,10 @@ export class Host implements ClusterHost {
     this.#off?.()
     this.#off = undefined
     this.#workers.clear()
-    await Promise.all([...this.#spaces.values()].map(async (space) => { await space.close() }))
+    const spaces = [...this.#spaces.values()]
+    // An adapter that comes meanwhile gets a space of its own, since one that closes serves nobody.
     this.#spaces.clear()
+    await Promise.all(spaces.map(async (space) => { await space.close() }))
   }
 
   #heard (worker: object, channel: WorkerChannel, message: unknown): void {

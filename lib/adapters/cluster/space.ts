@@ -262,13 +262,16 @@ export class Space {
 
   #send (node: Node, item: readonly unknown[], size = charactersOf(item)): void {
     const { waiting } = this.#options
-    if (node.line.size > waiting && isLive(item)) {
-      node.isBehind = true
-      this.dropped += node.line.drop((each) => !isLive(each))
-    }
-    if (node.isBehind && isLive(item)) {
-      this.dropped++
-      return
+    if (isLive(item)) {
+      // It is asked first whether this worker is behind: what waits is then nothing that a second look could drop.
+      if (!node.isBehind && node.line.size > waiting) {
+        node.isBehind = true
+        this.dropped += node.line.drop((each) => !isLive(each))
+      }
+      if (node.isBehind) {
+        this.dropped++
+        return
+      }
     }
     // What cannot be read again waits for twice as long as that.
     if (node.line.size > 2 * waiting) {

@@ -2,6 +2,9 @@ import t, { type Test } from 'tap'
 import { clusterBy, type ClusterOptions } from '../../../lib/adapters/cluster/adapter.js'
 import type { Channel } from '../../../lib/adapters/cluster/channels.js'
 import { Host, type ClusterHostOptions } from '../../../lib/adapters/cluster/host.js'
+import { Line, machineTime, VERSION } from '../../../lib/adapters/cluster/line.js'
+import { Space } from '../../../lib/adapters/cluster/space.js'
+import { writePublication } from '../../../lib/adapters/cluster/wire.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { FakeHost, node, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
 import type { Adapter } from '../../../lib/adapters/adapter.js'
@@ -216,6 +219,52 @@ t.test('cluster: a worker for which too much waits that cannot be read again is 
   await t.rejects(async () => await b.adapter.publish('chat/1', said('hi'), reliable))
   t.equal((await a.adapter.publish('chat/1', said('hi'), reliable)).recipients, 1)
   t.same(a.host.controls.map(({ message }) => message), [{ type: 'node', state: 'leaving' }])
+})
+
+t.test('cluster: what waits for a worker that is behind is looked through once, however many events come then', async (t) => {
+  let drops = 0
+  class CountedLine extends Line {
+    override drop (isKept: (item: unknown) => boolean): number {
+      drops++
+      return super.drop(isKept)
+    }
+  }
+  const space = new Space({ waiting: 10_000 }, undefined)
+  t.teardown(() => space.close())
+  const join = (tag: string): void => {
+    const line = new CountedLine({ name: 'realtime', tag, post: () => {} })
+    space.join(tag, { id: tag, timeout: 60_000 }, line, { post: () => {}, end: () => { t.fail('a worker is ended') } })
+  }
+  let number = 0
+  const take = (tag: string, items: unknown[][]): void => {
+    space.take(tag, { realtime: VERSION, name: 'realtime', tag, number: ++number, at: machineTime(), items })
+  }
+  join('fast')
+  join('slow')
+  take('slow', [[1, 'subscribe', 'chat/1', reliable]])
+  const told = (): unknown[] => [0, 'control', { type: 'revoke', user: 'x'.repeat(100) }]
+  take('fast', Array.from({ length: 70 }, told))
+  const event = (): unknown[] => [0, 'publish', 'chat/1', writePublication(said('hi')), reliable]
+  take('fast', Array.from({ length: 20 }, event))
+  t.same([drops, space.dropped], [1, 20])
+})
+
+t.test('cluster: an adapter that comes while the last one goes is served', async (t) => {
+  // No timer of an adapter keeps its process.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => { clearInterval(alive) })
+  const host = new Host()
+  t.teardown(() => host.close())
+  for (let turns = 0; turns < 12; turns++) {
+    const first = await node(t, clusterBy(host.local()), 'a')
+    const second = clusterBy(host.local(), { timeout: 200 })
+    const closing = first.adapter.close!()
+    for (let turn = 0; turn < turns; turn++) await null
+    const { adapter } = await node(t, second, 'b')
+    await t.resolves(Promise.resolve(adapter.subscribe('chat/1', reliable)), `after ${turns} microtasks`)
+    await closing
+    await adapter.close!()
+  }
 })
 
 t.test('cluster: what the primary does not answer in time is refused as unknown, and does not happen later', async (t) => {
