@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { redacting } from '../errors/redact.js'
 import { Refusal, type Why } from '../errors/refusal.js'
 import type { Settings } from '../options/resolve.js'
 
@@ -35,7 +36,9 @@ export function checkOrigin (
     const isAllowed = origins === 'any' ||
       (origins === 'same'
         ? isSame(origin, request)
-        : typeof origins === 'function' ? origins(origin, request) === true : origins.includes(origin))
+        : typeof origins === 'function'
+          ? redacting(request, () => origins(origin, request)) === true
+          : origins.includes(origin))
     if (!isAllowed) throw new Refusal('origin_refused', { why: compared(origin, request, origins) })
     return
   }

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Identity } from '../connection/identity.js'
+import { redactError, secretsOf } from '../errors/redact.js'
 import { Refusal } from '../errors/refusal.js'
 import type { Settings } from '../options/resolve.js'
 import type { Awaitable } from '../structures/awaitable.js'
@@ -65,15 +66,16 @@ export class Authentication {
         }
       })
     }
+    const secrets = (): string[] => secretsOf(request, token)
     const found = authenticate === undefined
       ? verifyJwt(request, token!)
-      : callOut('authenticate', () => authenticate(request, token), token)
+      : callOut('authenticate', () => authenticate(request, token), secrets)
     // A secret may be fetched from a key server that is away.
-    if (!(found instanceof Promise)) return this.#named(found)
-    return within(timeout, found, tooLate).then((user) => this.#named(user))
+    if (!(found instanceof Promise)) return this.#named(found, secrets)
+    return within(timeout, found, tooLate).then((user) => this.#named(user, secrets))
   }
 
-  #named (user: unknown): Awaitable<Identity> {
+  #named (user: unknown, secrets: () => string[]): Awaitable<Identity> {
     const { userId: idOf } = this.#options
     if (user === null || user === undefined) {
       throw new Refusal('unauthorized', { why: { reason: `authenticate returned ${String(user)}`, fix: KNOWN } })
@@ -81,7 +83,7 @@ export class Authentication {
     const claims = (typeof user === 'object' ? user : {}) as Claims
     return idOf === undefined
       ? this.#checked(user, claims, claims.sub)
-      : callOut('userId', () => idOf(user as User)).then((userId) => this.#checked(user, claims, userId))
+      : callOut('userId', () => idOf(user as User), secrets).then((userId) => this.#checked(user, claims, userId))
   }
 
   #checked (user: unknown, { exp, jti }: Claims, userId: unknown): Identity {
@@ -161,11 +163,13 @@ export class Authentication {
 /**
  * Calls the application's authentication, by the name of its option. An error with a 4xx status becomes 401, any other
  * error becomes `unavailable`.
+ *
+ * @param secrets finds what must not be logged of an error
  */
 async function callOut<T> (
   option: 'authenticate' | 'userId',
   step: () => T | Promise<T>,
-  token?: string
+  secrets: () => readonly string[]
 ): Promise<T> {
   try {
     return await step()
@@ -173,12 +177,12 @@ async function callOut<T> (
     if (error instanceof Refusal) throw error
     const status = (error as { statusCode?: unknown } | null)?.statusCode
     if (typeof status === 'number' && status >= 400 && status < 500) {
-      const { why, cause } = saidBy(error, token)
+      const { why, cause } = saidBy(error, secrets())
       const fix = `options.${option} has thrown it: look at what that compares`
       throw new Refusal('unauthorized', { cause, why: { ...why, fix } })
     }
     throw Object.assign(new Refusal('unavailable', { message: 'authentication is not available', retryAfter: 1_000 }), {
-      cause: error ?? new Error(`${String(error)} was thrown`)
+      cause: redactError(error, secrets())
     })
   }
 }

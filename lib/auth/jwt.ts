@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { redact, textOf } from '../errors/redact.js'
 import { Refusal, type RefusalOptions } from '../errors/refusal.js'
 
 /**
@@ -27,7 +28,7 @@ const EXPIRED: readonly unknown[] = ['FST_JWT_AUTHORIZATION_TOKEN_EXPIRED', 'FAS
 function refusalOf (error: unknown, token: string): Refusal {
   return new Refusal(
     EXPIRED.includes((error as { code?: unknown } | null)?.code) ? 'token_expired' : 'unauthorized',
-    saidBy(error, token)
+    saidBy(error, [token])
   )
 }
 
@@ -35,14 +36,13 @@ function refusalOf (error: unknown, token: string): Refusal {
  * Tells what a verifier said of a credential, for the log: its code as the reason, and its message without the
  * credential as the cause.
  */
-export function saidBy (error: unknown, token: string | undefined): Pick<RefusalOptions, 'why' | 'cause'> {
+export function saidBy (error: unknown, secrets: readonly string[]): Pick<RefusalOptions, 'why' | 'cause'> {
   const { name, code, message } = (typeof error === 'object' && error !== null
     ? error
     : { message: error }) as { name?: unknown, code?: unknown, message?: unknown }
-  const text = String(message)
   return {
-    why: { reason: typeof code === 'string' ? code : String(name ?? 'an error') },
-    cause: { type: name, code, message: token === undefined || token === '' ? text : text.replaceAll(token, '[token]') }
+    why: { reason: redact(typeof code === 'string' ? code : textOf(name ?? 'an error'), secrets) },
+    cause: { type: name, code: typeof code === 'string' ? redact(code, secrets) : undefined, message: redact(textOf(message), secrets) }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { redacting } from '../errors/redact.js'
 import { Refusal } from '../errors/refusal.js'
 import { within } from '../structures/within.js'
 import type { ApiCall, ApiOptions } from '../types/api-options.js'
@@ -25,9 +26,11 @@ export class Call {
    * @throws Refusal `forbidden`, `unavailable` when it takes too long; what `authorize` throws
    */
   async allow (asked: Omit<ApiCall, 'name' | 'request'>): Promise<void> {
-    if (this.#authorize === undefined) return
+    const authorize = this.#authorize
+    if (authorize === undefined) return
+    const { request } = this
     const { room } = asked
-    const answer = this.#authorize({ name: this.caller.name, ...asked, request: this.request })
+    const answer = redacting(request, () => authorize({ name: this.caller.name, ...asked, request }))
     if (await (answer instanceof Promise ? within(this.#timeout, answer, tooLate) : answer) === true) return
     throw new Refusal('forbidden', { room, why: { fix: 'options.api.authorize has to answer true, or a promise of it' } })
   }

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
+import { redacting } from '../errors/redact.js'
 import { Refusal } from '../errors/refusal.js'
 import type { User } from '../types/user.js'
 
@@ -43,7 +44,7 @@ export function createAdmin ({
     const user = await known(authenticate(request), expected === undefined ? NO_SCRAPER : SCRAPER)
     const isAdmin = authorize === undefined
       ? (user as { role?: unknown } | null)?.role === 'admin'
-      : await authorize(user as User, request) === true
+      : await redacting(request, () => authorize(user as User, request)) === true
     if (!isAdmin) throw new Refusal('forbidden', { message: 'only for admins', why: { fix: ADMINS } })
     return { isScraper: false }
   }

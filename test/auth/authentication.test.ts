@@ -404,6 +404,71 @@ t.test('what authenticate throws is logged once as an error, what it refuses is 
   t.equal((await statusOf(server, 'verdict', 'Bearer x'))[0], 200)
 })
 
+t.test('an authenticate or a userId that fails with the credential in its error logs none of it', async (t) => {
+  const TOKEN = 'canary+of/a-token=='
+  const failure = (...secrets: string[]): Error => {
+    const text = `introspect failed for ${secrets.join(' ')} and ${encodeURIComponent(secrets[0]!)}`
+    const config = { headers: { authorization: `Bearer ${secrets[0]!}` } }
+    const origin = Object.assign(new TypeError(text), { config })
+    const error = Object.assign(new Error(text, { cause: origin }), { config, code: 'ECONNREFUSED' })
+    origin.cause = error
+    return error
+  }
+  let act: (token: string | undefined, cookie: string | undefined) => unknown
+  let named = false
+  const server = await start(t, {
+    authenticate: (({ headers }, token) => named ? { sub: 'ada' } : act(token, headers.cookie)) as NonNullable<RealtimeOptions['authenticate']>,
+    userId: () => act(TOKEN, undefined) as string,
+    auth: { requireExp: false }
+  })
+  for (const [what, wanted, thrown] of [
+    ['an error', 503, (token) => failure(token!)],
+    ['a text', 503, (token) => `no ${token!}`],
+    ['an object without a prototype', 503, (token) => Object.assign(Object.create(null) as object, { message: token })],
+    ['a 4xx', 401, (token) => Object.assign(failure(token!), { statusCode: 401, code: `NO_${token!}` })]
+  ] as ReadonlyArray<[string, number, (token: string | undefined) => unknown]>) {
+    for (const isNamed of [false, true]) {
+      named = isNamed
+      act = (token) => { throw thrown(token) }
+      t.equal((await statusOf(server, 'verdict', `Bearer ${TOKEN}`))[0], wanted, what)
+    }
+  }
+  named = false
+  act = (_token, cookie) => { throw failure(decodeURIComponent(cookie!.split('=')[1]!)) }
+  const cookie = `session=${encodeURIComponent(TOKEN)}`
+  t.equal((await ask(server, 'verdict', { headers: { cookie } })).status, 503)
+  const log = server.lines.join('')
+  t.notMatch(log, /canary/)
+  t.match(log, /introspect failed for \[token\]/)
+  t.match(log, /ECONNREFUSED/)
+  t.match(log, /caused by: TypeError/)
+})
+
+t.test('a function that is given the request and fails with its credential in the error logs none of it', async (t) => {
+  const API_KEY = `canary${'-of-a-key'.repeat(4)}`
+  const fail = (request: { headers: { authorization?: string | undefined } }): never => {
+    const text = `no answer for ${request.headers.authorization!}`
+    throw Object.assign(new Error(text), { config: { headers: { ...request.headers } } })
+  }
+  const server = await start(t, {
+    authenticate: () => ({ sub: 'ada' }),
+    auth: { requireExp: false },
+    stats: { authorize: async (_user, request) => fail(request) },
+    origins: (_origin, request) => fail(request),
+    api: { keys: [{ key: API_KEY, name: 'other', rooms: ['chat/*'], may: ['read'] }], authorize: ({ request }) => fail(request) }
+  })
+  const authorization = `Bearer ${API_KEY}`
+  for (const [url, headers] of [
+    ['/ws/stats?format=json', {}], ['/ws/chat/1?verdict=1', { origin: 'https://a.test' }], ['/ws/api/rooms/chat/1', {}]
+  ] as const) {
+    const { statusCode } = await server.app.inject({ url, headers: { ...headers, authorization } })
+    t.equal(statusCode, 500, url)
+  }
+  const log = server.lines.join('')
+  t.notMatch(log, /canary/)
+  t.equal(log.split('no answer for Bearer [token]","stack').length, 4)
+})
+
 t.test(
   'an authenticate that finds its user without a token is asked, and then silence about the origin is no consent',
   async (t) => {

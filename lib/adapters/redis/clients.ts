@@ -168,3 +168,16 @@ function retryStrategy (times: number): number {
 export function messageOf (error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
+
+/**
+ * Returns an error as it may be logged. The client puts the whole command beside it: the data of events, tickets, and
+ * the password of the server.
+ */
+export function loggable (error: unknown): unknown {
+  if (!(error instanceof Error) || !('command' in error)) return error
+  const { name, message, stack, command } = error
+  const kept = Object.assign(new Error(message), { command: (command as { name?: unknown } | undefined)?.name })
+  Object.defineProperty(kept, 'name', { value: name })
+  if (stack !== undefined) kept.stack = stack
+  return kept
+}

@@ -5,7 +5,7 @@ import { every } from '../../structures/timers.js'
 import type { Deadline } from '../broker/deadline.js'
 import { FIRST, Late, within } from '../broker/patience.js'
 import { Standing, type Asking } from '../broker/standing.js'
-import { limitAttempts, lookAtSlots, makeClients, messageOf, type Client, type Servers } from './clients.js'
+import { limitAttempts, loggable, lookAtSlots, makeClients, messageOf, type Client, type Servers } from './clients.js'
 import { ServerClocks } from './clocks.js'
 import { ClusterShards } from './cluster-shards.js'
 import { ShardChannels } from './shard-channels.js'
@@ -506,6 +506,6 @@ export class RedisLink {
     const now = performance.now()
     if (this.#isClosed || now - this.#saidAt < QUIET) return
     this.#saidAt = now
-    this.#options.log.warn({ err: error, connection }, 'Redis answered with an error or could not be reached')
+    this.#options.log.warn({ err: loggable(error), connection }, 'Redis answered with an error or could not be reached')
   }
 }

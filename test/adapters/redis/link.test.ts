@@ -55,7 +55,7 @@ class FakeCluster extends EventEmitter {
     else await new Promise(setImmediate)
     if (this.declines > 0 && name === 'script') {
       this.declines--
-      throw Object.assign(new Error(this.declined), { name: 'ReplyError' })
+      throw Object.assign(new Error(this.declined), { name: 'ReplyError', command: { name: 'evalsha', args: ARGS } })
     }
     if (this.breaks > 0) {
       this.breaks--
@@ -106,8 +106,11 @@ class FakeCluster extends EventEmitter {
  */
 async function open (
   t: Test, slow = 0, breaks = 0
-): Promise<{ link: RedisLink, commands: FakeCluster, made: readonly FakeCluster[] }> {
+): Promise<{
+  link: RedisLink, commands: FakeCluster, made: readonly FakeCluster[], logged: ReadonlyArray<{ err: unknown }>
+}> {
   const made: FakeCluster[] = []
+  const logged: Array<{ err: unknown }> = []
   const duplicate = (_nodes: readonly [], settings: ClusterOptions): FakeCluster => {
     const cluster = new FakeCluster()
     cluster.settings = settings
@@ -123,7 +126,7 @@ async function open (
     sentinels: undefined,
     settings: {},
     timeout: 1_000,
-    log: { warn: () => undefined },
+    log: { warn: (line: object) => { logged.push(line as { err: unknown }) } },
     onMessage: () => undefined,
     onUp: () => undefined,
     onDown: () => undefined,
@@ -134,7 +137,7 @@ async function open (
   t.teardown(() => { link.close() })
   const commands = made[0]!
   commands.asked = []
-  return { link, commands, made }
+  return { link, commands, made, logged }
 }
 
 const put = async (link: RedisLink): Promise<unknown> => await link.insist('change', KEY, () => link.script(PUT, [KEY], ARGS))
@@ -222,6 +225,17 @@ for (const declined of [
     })
   })
 }
+
+t.test('what a command carries that the server refuses, or the client names beside an error, is not logged', async (t) => {
+  const { link, commands, logged } = await open(t)
+  commands.declined = 'OOM command not allowed when used memory > maxmemory.'
+  commands.declines = 1
+  await link.script(PUT, [KEY], ARGS).catch(() => undefined)
+  t.equal(logged.length, 1)
+  const { err } = logged[0]! as { err: Error & { command?: unknown } }
+  t.match(err, { name: 'ReplyError', message: /^OOM/, stack: /OOM/ })
+  t.equal(err.command, 'evalsha')
+})
 
 t.test('a start waits longer for an answer than what is asked later', async (t) => {
   const { link } = await open(t, 1_500)
