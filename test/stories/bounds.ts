@@ -89,6 +89,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'publications under way': CALLS,
   'origins handed over': EXPIRING,
   'changes of values in NATS': CALLS,
+  'rooms with a change of presence that may be made': CALLS,
   'values as this node wrote them': '20 000 changes on a server would be most of this suite',
   'commands that wait': CALLS,
   'the workers of a primary': 'as many as the application starts, and the rooms of their connections',

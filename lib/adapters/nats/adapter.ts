@@ -498,6 +498,7 @@ class NatsAdapter implements Adapter {
 
   #down (): void {
     this.#kept?.lives.lost()
+    this.#kept?.latest.lost()
     this.#controls?.lost()
     this.#host?.state(false)
   }

@@ -5,11 +5,10 @@ import type { Control, ControlMessage } from '../adapter.js'
 import { Early } from '../broker/early.js'
 import { Envelopes, idOf, KEPT, mustArrive } from '../broker/envelopes.js'
 import { Missed } from '../broker/missed.js'
-import { Refusal } from '../../errors/refusal.js'
 import { Rerun } from '../../structures/rerun.js'
 import { after } from '../../structures/timers.js'
 import type { NatsClock } from './clock.js'
-import { away, isMissing, type NatsLink } from './link.js'
+import { away, isMissing, isUncertain, type NatsLink } from './link.js'
 import { fetchAll } from './reading.js'
 import type { Kept } from './pages.js'
 import type { NatsSetup, StreamPlan } from './setup.js'
@@ -131,15 +130,15 @@ export class NatsControl implements Control {
       return
     }
     const until = performance.now() + link.timeout
-    let isUncertain = false
+    let mayBeKept = false
     for (let isAgain = false; ; isAgain = true) {
       try {
         const timeout = Math.ceil((until - performance.now()) / (isAgain ? 1 : 2))
         await kept.setup.use(this.#plan, () => link.publish(this.#plan.subjects[0]!, text, { msgID: id, timeout }))
         return
       } catch (error) {
-        isUncertain ||= error instanceof Refusal && error.outcome === 'unknown'
-        if (isAgain || !link.isUp || performance.now() >= until) throw isUncertain ? away('unknown') : error
+        mayBeKept ||= isUncertain(error)
+        if (isAgain || !link.isUp || performance.now() >= until) throw mayBeKept ? away('unknown') : error
       }
     }
   }

@@ -55,6 +55,10 @@ export class NatsLatest {
   /** The stream's newest number at the last two readings while the link stood. */
   #seen: readonly [before: number, now: number] = [0, 0]
   #epoch = ''
+  /** Where the stream stood before values may have been missed; absent once they have been read. */
+  #missedFrom: { readonly epoch: string, readonly sequence: number } | undefined
+  /** How often values may have been missed. */
+  #losses = 0
   /** Server that led the stream at the last reading, where there are several. */
   #leader: string | undefined
 
@@ -141,6 +145,12 @@ export class NatsLatest {
     return [...removals.slice(Math.max(0, removals.length + values.length - MAX_LATEST)), ...values]
   }
 
+  /** Called where values may be missed from now on. Until they are read, what `look` finds says nothing of them. */
+  lost (): void {
+    this.#losses++
+    this.#missedFrom ??= { epoch: this.#epoch, sequence: this.#seen[0] }
+  }
+
   /**
    * Notes how far the stream is: every earlier value has been received by now, or will be by the next reading.
    *
@@ -157,22 +167,31 @@ export class NatsLatest {
   }
 
   /**
-   * Values set in any room since the reading before the last one, each with the token of its room: those that a broken
-   * link may have kept from this node.
+   * Values set in any room since the reading before the last one, or since the one before they may be missed, each with
+   * the token of its room: those that a broken link may have kept from this node.
    *
    * @param isAll whether all values are wanted, whenever they were set
    */
   async missed (isAll = false): Promise<readonly MissedValue[]> {
     const { clock, lives, prefix } = this.#options
+    const losses = this.#losses
     const { info, life } = await lives.verify(this.plan)
-    const from = life.epoch === this.#epoch && !isAll ? this.#seen[0] : 0
-    if (info.state.last_seq <= from || info.state.messages === 0) return []
+    const known = this.#missedFrom ?? { epoch: this.#epoch, sequence: this.#seen[0] }
+    const from = life.epoch === known.epoch && !isAll ? known.sequence : 0
+    if (info.state.last_seq <= from || info.state.messages === 0) {
+      this.#found(losses)
+      return []
+    }
     const { messages, life: { epoch } } = await fetchEvery(this.#options, this.plan, `${prefix}.latest.>`, from + 1)
     // The newest is there, whatever was set: a server that has it not leads no more.
     if (epoch !== life.epoch || (messages.at(-1)?.seq ?? 0) < info.state.last_seq) throw away()
+    this.#found(losses)
     const now = clock.now()
     return messages.map(({ subject, seq, time, text }) => {
       return { token: subject.split('.').at(-2)!, version: life.shift + seq, age: Math.max(0, now - time), text }
     })
   }
+
+  /** @param losses how often values had been missed when their reading began */
+  #found (losses: number): void { if (losses === this.#losses) this.#missedFrom = undefined }
 }

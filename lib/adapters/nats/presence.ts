@@ -4,6 +4,7 @@ import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, Pr
 import type { NatsClock } from './clock.js'
 import { keyOf } from '../../protocol/key.js'
 import { drop, endOf, heldName, isHeldElsewhere, isLiving, isTakenSince, nextStamp } from './held.js'
+import { isUncertain } from './link.js'
 import { decoded, type NatsState, type Step } from './state.js'
 import { stateKey } from './tokens.js'
 import { Nodes } from '../broker/nodes.js'
@@ -64,6 +65,8 @@ export class NatsPresence implements PresenceStore {
   readonly #options: NatsPresenceOptions
   readonly #rooms = new Map<string, Watched>()
   readonly #waiting = new Map<string, Waiting[]>()
+  /** Rooms with a change that may be made, but of which nobody was told, each with the sequence before it. */
+  readonly #untold = new Map<string, number>()
   /** Time at which this node took each entry that it holds, by room and connection. */
   readonly #stamps = new Stamps()
   /** The leases of what lives as long as its node: that of this node's presence, and that of its contract. */
@@ -234,6 +237,7 @@ export class NatsPresence implements PresenceStore {
       const watched = this.#rooms.get(room)
       return watched === undefined ? [] : [[room, watched]]
     })
+    await this.#tellRest()
     await inBatches([...due, ...rest], BATCH, async ([room, watched]) => {
       await this.#look(room)
       if (this.#rooms.get(room) !== watched || watched.leftUntil > now) return
@@ -257,7 +261,13 @@ export class NatsPresence implements PresenceStore {
     const before = this.#breaks
     const rooms = await gather(this.#rooms, ([, { heard }]) => heard !== undefined)
     await inBatches(rooms, BATCH, async ([room]) => { await this.#look(room) })
+    await this.#tellRest()
     this.#isBehind &&= before !== this.#breaks
+  }
+
+  /** Reads the rooms of which a change may have been made that nobody was told. */
+  async #tellRest (): Promise<void> {
+    await inBatches([...this.#untold.keys()], BATCH, async (room) => { await this.#look(room) })
   }
 
   /** Takes a change that was announced. */
@@ -287,16 +297,22 @@ export class NatsPresence implements PresenceStore {
   async #work (room: string, isUrgent: boolean): Promise<void> {
     for (let waiting = this.#waiting.get(room)!; waiting.length > 0; waiting = this.#waiting.get(room)!) {
       let taken: readonly Waiting[] = waiting
+      let first: PresenceChange | undefined
       try {
         const { present, changes } = await this.#options.state.change(stateKey('presence', room), (value) => {
           taken = [...waiting]
-          return this.#apply(taken, value, this.#rooms.get(room)?.heard ?? 0)
+          const applied = this.#apply(taken, value, this.#rooms.get(room)?.heard ?? 0)
+          first = applied.result.changes[0]
+          return applied
         }, isUrgent)
         this.#waiting.set(room, waiting.slice(taken.length))
         this.#changed(room, present, changes)
         for (const { resolve } of taken) resolve(present)
       } catch (error) {
         this.#waiting.set(room, waiting.slice(taken.length))
+        if (first !== undefined && isUncertain(error) && !this.#untold.has(room)) {
+          this.#untold.set(room, first.sequence - 1)
+        }
         for (const { reject } of taken) reject(error)
       }
     }
@@ -336,24 +352,32 @@ export class NatsPresence implements PresenceStore {
     const { deliver, announce } = this.#options
     const watched = this.#rooms.get(room)
     const before = present.sequence - changes.length
+    const untold = this.#untold.get(room)
+    this.#untold.delete(room)
     if (watched !== undefined) {
       const { heard } = watched
       watched.heard = present.sequence
       watched.due = firstEnd(present)
-      if (heard !== undefined && heard !== before) {
-        const missed = present.recent.filter(({ sequence }) => sequence > heard && sequence <= before)
-        // Where more changes were missed than are kept, or the room has another life, a number that does not follow
-        // makes members ask.
-        if (missed.at(-1)?.sequence !== before) deliver(room, { sequence: before, joined: [], left: [] })
-        for (const change of missed) deliver(room, change)
-      }
+      if (heard !== undefined) for (const change of between(present, heard, before)) deliver(room, change)
     }
+    // Whoever makes a change again whose answer was lost finds it made, and changes nothing.
+    if (untold !== undefined) for (const change of between(present, untold, before)) announce(room, change)
     for (const change of changes) {
       // Of a room in which nobody is by this node, the announcement comes back like those of others.
       if (watched !== undefined) deliver(room, change)
       announce(room, change)
     }
   }
+}
+
+/**
+ * The changes behind a number, up to another one. Where more were made than are kept, or the room has another life, a
+ * number that does not follow makes members ask.
+ */
+function between ({ recent }: StoredPresence, known: number, last: number): readonly PresenceChange[] {
+  if (known === last) return []
+  const missed = recent.filter(({ sequence }) => sequence > known && sequence <= last)
+  return missed.at(-1)?.sequence === last ? missed : [{ sequence: last, joined: [], left: [] }, ...missed]
 }
 
 function firstEnd ({ users }: StoredPresence): number {

@@ -6,7 +6,7 @@ import type { Awaitable } from '../../structures/awaitable.js'
 import type { NatsClock } from './clock.js'
 import type { KeyBudget } from './key-budget.js'
 import type { NatsLatest } from './latest.js'
-import { away, isMissing, type NatsLink } from './link.js'
+import { away, isMissing, isUncertain, type NatsLink } from './link.js'
 import type { Life, NatsLives } from './lives.js'
 import { messageIdOf, type NatsOnce } from './once.js'
 import type { NatsStreams } from './streams.js'
@@ -353,5 +353,3 @@ export class NatsPublishing {
   /** Settles everything that waits for an echo. */
   close (): void { for (const { settle } of this.#own.values()) settle?.() }
 }
-
-function isUncertain (error: unknown): boolean { return error instanceof Refusal && error.outcome === 'unknown' }

@@ -108,7 +108,10 @@ export class NatsRereading {
   }
 
   /** Reads all values that may have been set while the link was broken, and all texts; later where that fails. */
-  all (): void { this.#all().catch(() => { this.#isMissing = true }) }
+  all (): void {
+    this.#options.latest.lost()
+    this.#all().catch(() => { this.#isMissing = true })
+  }
 
   async #all (): Promise<void> {
     const { latest, lost, rooms, unread, host } = this.#options

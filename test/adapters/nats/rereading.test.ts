@@ -27,6 +27,8 @@ class Values {
   isMoved = false
   isCutOff = false
   kept: readonly MissedValue[] = []
+  lost (): void {}
+
   async look (): Promise<boolean> {
     if (this.isCutOff) throw away()
     return this.isMoved
@@ -240,7 +242,7 @@ t.test('all is read again when servers have lost or found each other, and once m
 })
 
 /** Servers of a cluster that keep the stream of values. */
-function latestOf (server: { leader: string, last: number, found: number }): NatsLatest {
+function latestOf (server: { leader: string, last: number, found: number }, asked: number[] = []): NatsLatest {
   const opened = (): object => ({
     info: { state: { last_seq: server.last, messages: 1 }, cluster: { leader: server.leader } },
     life: { epoch: 'epoch001', shift: 1_000 }
@@ -250,14 +252,17 @@ function latestOf (server: { leader: string, last: number, found: number }): Nat
     attempt: async (ask: () => Promise<unknown>) => await ask(),
     jsm: {
       streams: {
-        getMessage: async (_stream: string, { seq }: { seq: number }) => seq > server.found
-          ? null
-          : {
-              subject: 'realtime.latest.room.key',
-              seq: server.found,
-              time: new Date(),
-              data: Buffer.from('value')
-            }
+        getMessage: async (_stream: string, { seq }: { seq: number }) => {
+          asked.push(seq)
+          return seq > server.found
+            ? null
+            : {
+                subject: 'realtime.latest.room.key',
+                seq: server.found,
+                time: new Date(),
+                data: Buffer.from('value')
+              }
+        }
       }
     }
   } as unknown as NatsLink
@@ -291,10 +296,47 @@ t.test('values of a server that has not the newest do not count as all that were
   t.equal((await latest.missed()).at(-1)?.version, 1_009)
 })
 
+t.test('values that were set through a blink are read, however often the stream is looked at meanwhile', async (t) => {
+  const server = { leader: 'n1', last: 10, found: 10 }
+  const asked: number[] = []
+  let waiting: (() => void) | undefined
+  const rereading = rereadingOf(latestOf(server, asked) as unknown as Values, undefined, {
+    lost: {
+      begins: async () => {
+        await new Promise<void>((resolve) => { waiting = resolve })
+        return undefined
+      },
+      restore: async (_room, given) => ({ given, isWhole: true }),
+      restored: () => undefined
+    }
+  })
+  const look = async (): Promise<void> => {
+    rereading.look()
+    await turns()
+  }
+  const read = async (): Promise<number[]> => {
+    await turns()
+    waiting!()
+    await turns()
+    return asked.splice(0)
+  }
+  for (let looks = 0; looks < 2; looks++) await look()
+  server.last = server.found = 20
+  rereading.up()
+  for (let looks = 0; looks < 2; looks++) await look()
+  t.equal(Math.min(...await read()), 11)
+  await look()
+  server.last = server.found = 30
+  rereading.up()
+  t.equal(Math.min(...await read()), 21, 'from the last look before the next one, once they have been read')
+})
+
 /** Values that nodes share. */
 class Shared {
   readonly values = new Map<string, string>()
   failing = 0
+  /** changes that are made and not answered */
+  losing = 0
 
   async change<T> (key: string, step: (value: string | undefined) => Step<T>): Promise<T> {
     if (this.failing > 0) {
@@ -303,22 +345,33 @@ class Shared {
     }
     const { value, result } = step(this.values.get(key))
     if (value !== undefined) this.values.set(key, value)
+    if (this.losing > 0) {
+      this.losing--
+      throw away('unknown')
+    }
     return result
+  }
+
+  presence (
+    id: string,
+    deliver: (change: PresenceChange) => void,
+    announce: (room: string, change: PresenceChange) => void = () => undefined
+  ): NatsPresence {
+    return new NatsPresence({
+      state: this as unknown as NatsState,
+      clock: { now: () => Date.now() } as NatsClock,
+      nodes: { id, mark: () => '', dead: () => [], isDead: () => false } as unknown as Nodes,
+      announce,
+      unread,
+      deliver: (_room, change) => { deliver(change) }
+    })
   }
 }
 
 t.test('changes of presence that could not be read when the link came back are told with the next sweep', async (t) => {
   const shared = new Shared()
   const told: PresenceChange[] = []
-  const make = (deliver: (change: PresenceChange) => void): NatsPresence => new NatsPresence({
-    state: shared as unknown as NatsState,
-    clock: { now: () => Date.now() } as NatsClock,
-    nodes: { id: 'n', mark: () => '', dead: () => [], isDead: () => false } as unknown as Nodes,
-    announce: () => undefined,
-    unread,
-    deliver: (_room, change) => { deliver(change) }
-  })
-  const [near, far] = [make((change) => { told.push(change) }), make(() => undefined)]
+  const [near, far] = [shared.presence('n', (change) => { told.push(change) }), shared.presence('n', () => undefined)]
   const rooms = Array.from({ length: 30 }, (_, index) => `chat/${index}`)
   for (const room of rooms) await near.join(room, { userId: 'ann', connection: 'c1' }, 60_000)
   for (const room of rooms) await far.join(room, { userId: 'bob', connection: 'c2' }, 60_000)
@@ -329,3 +382,40 @@ t.test('changes of presence that could not be read when the link came back are t
   await near.sweep(rooms)
   t.same(told.map(({ joined }) => joined.map(({ userId }) => userId)), rooms.map(() => ['bob']))
 })
+
+type Done = 'asked again' | 'the link is back' | 'a sweep'
+
+for (const then of ['asked again', 'the link is back', 'a sweep'] as readonly Done[]) {
+  t.test(`a change of presence whose answer was lost is told to other nodes once: ${then}`, async (t) => {
+    const shared = new Shared()
+    const told: string[][] = [[], []]
+    const nodes: NatsPresence[] = []
+    const announce = (room: string, change: PresenceChange): void => {
+      for (const node of nodes) node.heard(room, change)
+    }
+    for (const [index, id] of ['a', 'b'].entries()) {
+      nodes.push(shared.presence(id, ({ joined, left }) => {
+        told[index]!.push(...joined.map(({ userId }) => `+${userId}`), ...left.map(({ userId }) => `-${userId}`))
+      }, announce))
+    }
+    const [near, far] = nodes as [NatsPresence, NatsPresence]
+    const ann = { userId: 'ann', connection: 'a1' }
+    await far.join('chat/1', { userId: 'bob', connection: 'b1' }, 60_000)
+    const isTold = async (change: () => Promise<unknown>, wanted: string): Promise<void> => {
+      for (const each of told) each.length = 0
+      shared.losing = 1
+      await t.rejects(change(), { code: 'unavailable', outcome: 'unknown' })
+      t.same(told, [[], []])
+      if (then === 'asked again') await change()
+      else await (then === 'a sweep' ? near.sweep([]) : near.up())
+      await near.sweep(['chat/1'])
+      t.same(told[1], [wanted])
+    }
+    await isTold(() => near.join('chat/1', ann, 60_000), '+ann')
+    await isTold(() => near.leave('chat/1', ann, 0), '-ann')
+    near.forget('chat/1')
+    await near.join('chat/1', ann, 60_000)
+    near.forget('chat/1')
+    await isTold(() => near.leave('chat/1', ann, 0), '-ann')
+  })
+}
