@@ -3,8 +3,8 @@ import {
 } from '@opentelemetry/api'
 import type { Trace, TracedEvent, TracedMessage, Tracer } from '../diagnostics/tracer.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { fail, isFollowed, recorded, type Spans } from './spans.js'
-import { contextOf, isSampled, traceparentOf } from './traceparent.js'
+import { fail, isFollowed, type Begun, type Spans } from './spans.js'
+import { contextOf, isSampled } from './traceparent.js'
 
 /** Codes of messages that are a fault of the server; the others are the client's, and no errors of a server's span. */
 const FAULTS: ReadonlySet<string> = new Set(['internal', 'timeout', 'unavailable'])
@@ -48,7 +48,7 @@ export class RealtimeTracer implements Tracer {
     if (above === undefined ? this.#isLeftOut() : !isFollowed(above)) return unfollowed(active, parent, above, run)
     const { declaration: { pattern: { source }, messages }, isRequest, bytes } = message
     const type = messages.has(message.type) ? message.type : OTHER
-    const span = this.#spans.start(`message ${source} ${type}`, {
+    const begun = this.#spans.start(`message ${source} ${type}`, {
       links: link === undefined ? [] : [link],
       kind: isRequest ? SpanKind.INTERNAL : SpanKind.SERVER,
       attributes: attributesOf(message, {
@@ -58,7 +58,7 @@ export class RealtimeTracer implements Tracer {
         'messaging.message.envelope.size': bytes
       })
     }, parent)
-    return within(span, parent, run, (ended, outcome) => {
+    return this.#within(begun, parent, run, (ended, outcome) => {
       const code = codeOf(outcome)
       if (code === undefined) return
       ended.setAttribute('realtime.code', code)
@@ -74,7 +74,7 @@ export class RealtimeTracer implements Tracer {
     const active = context.active()
     const above = trace.getSpan(active)
     if (above === undefined ? this.#isLeftOut() : !isFollowed(above)) return unfollowed(active, active, above, run)
-    const span = this.#spans.start(`broadcast ${place.declaration.pattern.source} ${type}`, {
+    const begun = this.#spans.start(`broadcast ${place.declaration.pattern.source} ${type}`, {
       kind: SpanKind.PRODUCER,
       attributes: attributesOf(place, {
         'messaging.operation.name': 'broadcast',
@@ -83,13 +83,13 @@ export class RealtimeTracer implements Tracer {
         'realtime.delivery': delivery
       })
     }, active)
-    return within(span, active, run)
+    return this.#within(begun, active, run)
   }
 
   delivery (place: TracedEvent, type: string, traceparent: string, run: () => Awaitable<number>): Awaitable<number> {
     const parent = isSampled(traceparent) ? contextOf(traceparent) : undefined
     if (parent === undefined) return run()
-    const span = this.#spans.start(`deliver ${place.declaration.pattern.source} ${type}`, {
+    const begun = this.#spans.start(`deliver ${place.declaration.pattern.source} ${type}`, {
       kind: SpanKind.CONSUMER,
       attributes: attributesOf(place, {
         'messaging.operation.name': 'deliver',
@@ -97,7 +97,22 @@ export class RealtimeTracer implements Tracer {
         'realtime.event': type
       })
     }, parent)
-    return within(span, parent, run, (ended, members) => { ended.setAttribute('realtime.recipients', members) })
+    return this.#within(begun, parent, run, (ended, members) => { ended.setAttribute('realtime.recipients', members) })
+  }
+
+  /** Runs a step within the span that the provider has begun, which may have decided not to record it. */
+  #within<T> (
+    begun: Begun | undefined,
+    parent: Context,
+    run: (trace?: Trace) => Awaitable<T>,
+    close: (span: Span, result: T) => void = () => {}
+  ): Awaitable<T> {
+    if (begun === undefined) return context.with(parent, () => run())
+    const { span, traceparent } = begun
+    const inside = trace.setSpan(parent, span)
+    return begun.isFollowed
+      ? this.#spans.recorded(span, inside, () => run({ traceparent }), close)
+      : context.with(inside, () => run())
   }
 
   #isLeftOut (): boolean { return this.#ratio < 1 && Math.random() >= this.#ratio }
@@ -123,18 +138,6 @@ function unfollowed<T> (
   const isShared = parent === ROOT_CONTEXT
   if (isShared && active === UNSAMPLED) return run()
   return context.with(isShared ? UNSAMPLED : trace.setSpan(parent, LEFT_OUT), run)
-}
-
-/** Runs a step within the span that the provider has begun, which may have decided not to record it. */
-function within<T> (
-  span: Span,
-  parent: Context,
-  run: (trace?: Trace) => Awaitable<T>,
-  close?: (span: Span, result: T) => void
-): Awaitable<T> {
-  const inside = trace.setSpan(parent, span)
-  if (!isFollowed(span)) return context.with(inside, () => run())
-  return recorded(span, inside, () => run({ traceparent: traceparentOf(span.spanContext()) }), close)
 }
 
 /** Where a message comes from: what is active, its parent, and the span of a request that belongs to another trace. */

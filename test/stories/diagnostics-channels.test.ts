@@ -128,3 +128,54 @@ t.test('each channel of the page is told what the page says, from the opening of
   }
   t.equal(of('tracing:fastify-realtime:deliver:end')[0]!.then.result, 1)
 })
+
+/** What a subscriber's function may do wrong with the task that it is given. */
+const FAULTY: Readonly<Record<string, (task: () => unknown) => unknown>> = {
+  'throws before its task': () => { throw new Error('no context') },
+  'throws behind its task': (task) => {
+    task()
+    throw new Error('no context')
+  },
+  'does not call its task': () => undefined,
+  'calls its task twice': (task) => {
+    task()
+    return task()
+  },
+  'returns nothing': (task) => { task() },
+  'returns another promise': async (task) => await task()
+}
+
+for (const [what, within] of Object.entries(FAULTY)) {
+  t.test(`a step of which a subscriber's \`within\` ${what} happens once, and with its own outcome`, async (t) => {
+    const kinds = ['message', 'broadcast', 'deliver']
+    const listener = (message: unknown): void => { Object.assign(message as object, { within }) }
+    for (const kind of kinds) subscribe(`tracing:fastify-realtime:${kind}:start`, listener)
+    t.teardown(() => { for (const kind of kinds) unsubscribe(`tracing:fastify-realtime:${kind}:start`, listener) })
+    const adapter = memory()
+    const publish = adapter.publish.bind(adapter)
+    const down = new Error('the broker is down')
+    let isDown = false
+    adapter.publish = async (...given) => {
+      if (isDown) throw down
+      return await publish(...given)
+    }
+    const server = await start(t, {
+      adapter,
+      declare: (app) => {
+        app.room(room, {
+          on: { async succeed ({ userId, room }) { await room.broadcast('done', { by: userId }) }, fail () {} }
+        })
+      }
+    })
+    const peer = await connect(server, { token: server.token('ada'), rooms: ['work/1'] })
+    const broadcast = async (by: string): Promise<unknown> =>
+      await server.app.rooms.broadcast(room.at({ id: '1' }), 'done', { by })
+    t.match(await broadcast('bob'), { recipients: 1 })
+    t.match(await peer.next('done'), { data: { by: 'bob' } })
+    peer.send({ type: 'succeed', room: 'work/1', id: 'a', data: {} })
+    t.match(await peer.next('done'), { data: { by: 'ada' } })
+    t.match(await peer.next('ack'), { id: 'a' })
+    isDown = true
+    await t.rejects(broadcast('bob'), down)
+  })
+}

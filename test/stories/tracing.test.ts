@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { context, trace as otel } from '@opentelemetry/api'
 import {
-  InMemorySpanExporter, SamplingDecision, SimpleSpanProcessor, type ReadableSpan
+  InMemorySpanExporter, SamplingDecision, SimpleSpanProcessor, type ReadableSpan, type SpanProcessor
 } from '@opentelemetry/sdk-trace-base'
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node'
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http'
@@ -353,6 +353,69 @@ t.test('below a message that the sampler refuses, the sampler is not asked again
   t.same(exporter.getFinishedSpans(), [], 'and a handler begins no trace of its own')
   t.not(active[0], active[1])
 })
+
+/** Providers that fail, as a sampler or a processor of the application may. */
+const FAILING: Readonly<Record<string, ConstructorParameters<typeof NodeTracerProvider>[0]>> = {
+  'whose sampler throws': {
+    sampler: { shouldSample () { throw new Error('the sampler failed') }, toString: () => 'failing' }
+  },
+  'whose sampler throws for deliveries': {
+    sampler: {
+      shouldSample (_context, _trace, name) {
+        if (name.startsWith('deliver')) throw new Error('the sampler failed')
+        return { decision: SamplingDecision.RECORD_AND_SAMPLED }
+      },
+      toString: () => 'failing'
+    }
+  },
+  'whose processor throws at the start of spans': { spanProcessors: [processorThat('onStart')] },
+  'whose processor throws at the end of spans': { spanProcessors: [processorThat('onEnd')] }
+}
+
+function processorThat (fails: 'onStart' | 'onEnd'): SpanProcessor {
+  return {
+    onStart () {},
+    onEnd () {},
+    async forceFlush () {},
+    async shutdown () {},
+    [fails] () { throw new Error('the processor failed') }
+  }
+}
+
+for (const [what, config] of Object.entries(FAILING)) {
+  for (const isLater of [false, true]) {
+    const how = isLater ? 'later' : 'at once'
+    t.test(`a provider ${what} costs no event and no answer, is told once, and changes no outcome that comes ${how}`, async (t) => {
+      tracing.disable()
+      const told: Error[] = []
+      const onWarning = (warning: Error): void => { told.push(warning) }
+      process.on('warning', onWarning)
+      t.teardown(() => { process.off('warning', onWarning) })
+      t.teardown(registerRealtimeInstrumentation({ tracerProvider: new NodeTracerProvider(config) }))
+      const adapter = memory()
+      const publish = adapter.publish.bind(adapter)
+      const down = new Error('the broker is down')
+      let isDown = false
+      const publishing = (...given: Parameters<typeof publish>): ReturnType<typeof publish> => {
+        if (isDown) throw down
+        return publish(...given)
+      }
+      adapter.publish = isLater ? async (...given) => await publishing(...given) : publishing
+      const server = await start(t, { adapter })
+      const peer = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
+      t.match(await server.app.rooms.broadcast('chat/1', 'said', { text: 'hi', by: 'ship' }), { recipients: 1 })
+      t.match(await peer.next('said'), { data: { text: 'hi' } })
+      peer.send({ type: 'say', room: 'chat/1', id: 'a', data: { text: 'of a client' } })
+      t.match(await peer.next('said'), { data: { text: 'of a client' } })
+      t.match(await peer.next('ack'), { id: 'a' })
+      isDown = true
+      await t.rejects(server.app.rooms.broadcast('chat/1', 'said', { text: 'lost', by: 'ship' }), down)
+      await until('the warning', () => told.length > 0)
+      t.match(told, [{ name: 'RealtimeWarning', message: /provider of spans throws.*failed/ }])
+      t.equal(told.length, 1)
+    })
+  }
+}
 
 t.test('subscribers of the channels are told of messages that sampleRatio leaves out', async (t) => {
   tracing.disable()
