@@ -68,6 +68,13 @@ export class Joins {
   // By the connection's own will
 
   async join (connection: Peer, command: JoinCommand): Promise<void> {
+    const step = async (): Promise<void> => { await this.#joinInOrder(connection, command) }
+    // It has waited as a frame.
+    await this.#options.order.enter(connection, command.room, step, Number.POSITIVE_INFINITY)
+  }
+
+  /** Never rejects. */
+  async #joinInOrder (connection: Peer, command: JoinCommand): Promise<void> {
     const { room: name, id, since, last, connection: former, known: named } = command
     const { rooms, access, revocations, replies } = this.#options
     const begun = revocations.moment
@@ -186,7 +193,7 @@ export class Joins {
     // Between two polls there is no answer for which the join could last, and none that could tell of it.
     if (connection.rooms.get(name) !== undefined || connection.isParked) return false
     const since = revocations.moment
-    const join = (): Promise<boolean> => this.#joinInOrder(connection, name, found, since)
+    const join = (): Promise<boolean> => this.#joinByServerInOrder(connection, name, found, since)
     const opening = order.waitingOf(connection)
     if (preparation.isGreeting(connection.id, opening === undefined ? name : undefined)) {
       if (opening === undefined) void join()
@@ -199,7 +206,12 @@ export class Joins {
   }
 
   /** Never rejects. */
-  async #joinInOrder (connection: Peer, name: string, found: ResolvedRoom, since: number): Promise<boolean> {
+  async #joinByServerInOrder (
+    connection: Peer,
+    name: string,
+    found: ResolvedRoom,
+    since: number
+  ): Promise<boolean> {
     const { replies } = this.#options
     return await this.#inOrder(connection, name, async () => {
       if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return false
@@ -222,19 +234,13 @@ export class Joins {
   }
 
   /**
-   * Runs a step of the server behind what is under way between the connection and the room, so that what it finds there
-   * still holds when it acts.
+   * Lets the server bring a connection into a room.
    *
    * @param step never rejects
    * @returns `undefined` where too much waits already
    */
   async #inOrder<T> (connection: Peer, name: string, step: () => Promise<T>): Promise<T | undefined> {
-    return await new Promise<T | undefined>((resolve) => {
-      const isTaken = this.#options.order.run(connection, name, async () => {
-        resolve(await step())
-      }, DEFAULTS.waitingFrames)
-      if (!isTaken) resolve(undefined)
-    })
+    return await this.#options.order.enter(connection, name, step, DEFAULTS.waitingFrames)
   }
 
   /** Removes a connection from a room for the server, with a `left` frame. */

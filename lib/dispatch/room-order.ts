@@ -8,6 +8,8 @@ import { KeyedQueue } from '../structures/keyed-queue.js'
  */
 export class RoomOrder {
   readonly #queue = new KeyedQueue()
+  /** Entries of a connection into a room, by its own command or by the server. */
+  readonly #entries = new KeyedQueue()
   /** Number of tasks that run beside the queue, by connection and room. */
   readonly #beside = new Map<string, number>()
   /** Tasks that came before the welcome, with the handshake. */
@@ -33,6 +35,22 @@ export class RoomOrder {
    */
   run (connection: Peer, room: string, task: () => unknown, most: number): boolean {
     return this.#queue.run(keyOf(connection.id, room), task, most)
+  }
+
+  /**
+   * Runs an entry of a connection into a room behind other such entries, so that what it finds there still holds when
+   * it acts. It waits for no task, since the handler of one may wait for it; tasks that come later wait for it.
+   *
+   * @param step never rejects
+   * @returns `undefined` when `most` entries wait already
+   */
+  async enter<T> (connection: Peer, room: string, step: () => Promise<T>, most: number): Promise<T | undefined> {
+    const key = keyOf(connection.id, room)
+    const entered = new Promise<T | undefined>((resolve) => {
+      if (!this.#entries.run(key, async () => { resolve(await step()) }, most)) resolve(undefined)
+    })
+    this.#queue.hold(key, entered)
+    return await entered
   }
 
   /**

@@ -302,3 +302,40 @@ for (const transport of TRANSPORTS) {
     end()
   })
 }
+
+for (const way of ['in one turn', 'one after the other', 'after a while'] as const) {
+  t.test(`a handler takes its connection out of its room and puts it back, ${way}, without waiting for itself`, async (t) => {
+    let joins = 0
+    const server = await start(t, {
+      timeouts: { handler: 5_000 },
+      declare: (app) => {
+        app.room(chat, {
+          onJoin: async () => {
+            joins++
+            await new Promise(setImmediate)
+          },
+          on: {
+            async say ({ sender, room: { name } }) {
+              const connection = { connection: sender! }
+              if (way === 'after a while') await new Promise(setImmediate)
+              const { rooms } = app
+              const [left, joined] = way === 'in one turn'
+                ? await Promise.all([rooms.leave(connection, name), rooms.join(connection, name)])
+                : [await rooms.leave(connection, name), await rooms.join(connection, name)]
+              return { id: `${left} ${joined}` }
+            },
+            type () {}
+          }
+        })
+      }
+    })
+    const peer = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
+    for (const id of ['a', 'b']) peer.send({ type: 'say', room: 'chat/1', id, data: { text: '' } })
+    for (const id of ['a', 'b']) {
+      t.match(await peer.next('left'), { room: 'chat/1' })
+      t.match(await peer.next('joined'), { room: 'chat/1' })
+      t.match(await peer.next('ack'), { id, data: { id: '1 1' } })
+    }
+    t.equal(joins, 3)
+  })
+}

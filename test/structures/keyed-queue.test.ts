@@ -44,3 +44,54 @@ t.test('a task that finds too many waiting is refused, and never runs', async (t
   await turn()
   t.same(said, ['second'])
 })
+
+t.test('a task that comes from within one of its key runs behind it, whether that one waits or not', async (t) => {
+  for (const first of ['waits', 'ends at once', 'throws']) {
+    const queue = new KeyedQueue()
+    const outer = held()
+    const inner = held()
+    const said: string[] = []
+    const begin = (): void => {
+      queue.run('a', () => {
+        queue.run('b', () => { queue.run('a', inner.task, 10) }, 10)
+        queue.run('a', () => { said.push('behind') }, 10)
+        said.push('first')
+        if (first === 'throws') throw new Error('the first task')
+        return first === 'waits' ? outer.task() : undefined
+      }, 10)
+    }
+    if (first === 'throws') t.throws(begin, { message: 'the first task' })
+    else begin()
+    outer.end()
+    await turn()
+    t.same(said, ['first'], first)
+    inner.end()
+    await turn()
+    t.same(said, ['first', 'behind'], first)
+    queue.run('a', () => { said.push('last') }, 0)
+    queue.run('b', () => { said.push('last of b') }, 0)
+    t.same(said.slice(2), ['last', 'last of b'], 'nothing is left behind')
+  }
+})
+
+t.test('tasks wait for what is held beside those of their key, which waits for none of them', async (t) => {
+  const queue = new KeyedQueue()
+  const [first, beside] = [held(), held()]
+  const said: string[] = []
+  queue.run('a', first.task, 10)
+  queue.run('a', () => { said.push('second') }, 10)
+  queue.hold('a', beside.task())
+  first.end()
+  await turn()
+  t.same(said, [])
+  beside.end()
+  await turn()
+  t.same(said, ['second'])
+  const alone = held()
+  queue.hold('a', alone.task())
+  queue.run('a', () => { said.push('third') }, 10)
+  t.same(said, ['second'])
+  alone.end()
+  await turn()
+  t.same(said, ['second', 'third'])
+})
