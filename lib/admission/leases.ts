@@ -94,10 +94,16 @@ export class Leases {
     await inLists(this.#options.held(), BATCH, (batch) => this.#renewBatch(batch))
   }
 
-  /** Gives those back once more that were given back during the renewal, since it may have taken them again. */
+  /**
+   * Gives those back once more that were given back during the renewal, since it may have taken them again, also where
+   * others of them could not be renewed.
+   */
   async #renewBatch (batch: readonly HeldLease[]): Promise<void> {
-    await this.#store.renew(batch, LEASE)
-    for (const { key, holder, fence, isHeld } of batch) if (!isHeld()) this.giveBack({ key, holder, fence })
+    try {
+      await this.#store.renew(batch, LEASE)
+    } finally {
+      for (const { key, holder, fence, isHeld } of batch) if (!isHeld()) this.giveBack({ key, holder, fence })
+    }
   }
 
   /**

@@ -6,6 +6,7 @@ import { keyOfKind } from '../protocol/key.js'
 import { Remembered } from '../retention/remembered.js'
 import { Retention } from '../retention/retention.js'
 import type { Awaitable } from '../structures/awaitable.js'
+import { inLists } from '../structures/slices.js'
 import { Sweeper } from '../structures/sweeper.js'
 
 export interface DenialsOptions {
@@ -36,6 +37,8 @@ const NOTHING: Found = { isUser: false, isToken: false, hasLost: false, rooms: [
 const SWEEP = 8
 /** Denials that one turn of the event loop examines beside that. */
 const SLICE = 1_000
+/** Denials that an adapter is told at a time. */
+const BATCH = 100
 
 /** @throws Refusal `revoked` */
 function checked (identity: Identity, isDenied: boolean, hasLost: boolean): Identity {
@@ -209,8 +212,18 @@ export class Denials {
     if (this.#retention.evicted > evicted) this.#options.onForgotten?.()
   }
 
-  /** Tells an adapter whose server has lost its data which denials this node remembers. */
+  /**
+   * Tells an adapter whose server has lost its data which denials this node remembers. One that it does not take keeps
+   * none of the others from it.
+   *
+   * @throws what came of the first that it did not take, when it was told all others
+   */
   async restore (): Promise<void> {
-    for (const { subject, until } of this.#denied.values(Date.now())) await this.#options.store?.deny(subject, until)
+    const { store } = this.#options
+    if (store === undefined) return
+    await inLists(this.#denied.values(Date.now()), BATCH, async (batch) => {
+      const told = batch.map(async ({ subject, until }) => { await store.deny(subject, until) })
+      for (const result of await Promise.allSettled(told)) if (result.status === 'rejected') throw result.reason
+    })
   }
 }

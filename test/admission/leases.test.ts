@@ -153,6 +153,18 @@ t.test('a lease that is given up within its own renewal is given back', async (t
   t.same(store.asked, [['release', 'user:ann', 'a']])
 })
 
+t.test('a lease that is given up within its own renewal is given back where another one of the same renewal fails', async (t) => {
+  const store = new FakeStore()
+  let isHeld = true
+  const { leases } = make(store, { held: () => [{ ...ANN, isHeld: () => isHeld }, ...held(1)] })
+  store.onRenew = () => {
+    isHeld = false
+    throw new Error('its shard is away')
+  }
+  await t.rejects(leases.restore(), { message: 'its shard is away' })
+  t.same(store.asked, [['release', 'user:ann', 'a']])
+})
+
 t.test('who asks for a renewal during one waits for another, and all who ask then wait for the same', async (t) => {
   const store = new FakeStore()
   const { leases } = make(store, { held: () => held(1) })

@@ -30,7 +30,7 @@ export interface NodesOptions {
   readonly onLost?: () => void
   /**
    * Takes everything that this node holds again, by the name that it has now, and resolves when that is done. It is
-   * called again, soon and with each heartbeat, until it does not reject.
+   * called again until it does not reject, soon and then ever later, up to the time between two heartbeats.
    */
   readonly hold: () => Promise<void>
 }
@@ -49,8 +49,8 @@ const RENEWAL = HELD / 3
 export const REMEMBERED = 2 * HELD
 /** Nodes that are remembered. */
 export const MAX_NODES = 2_000
-/** Milliseconds until everything is taken again once more after that failed. */
-const AGAIN = 1_000
+/** Milliseconds until everything is taken again once more after that failed: at first, and once it has failed often. */
+const AGAIN = { first: 1_000, most: BEAT }
 /** Milliseconds for which an answer counts as new. */
 const FRESH = 1_000
 /** Former names of a node that are kept alive; beyond them, what the oldest name holds ends. */
@@ -78,6 +78,8 @@ export class Nodes {
   #beating: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #again: NodeJS.Timeout | undefined
+  /** Milliseconds until then: more each time, because what one shard does not take may be very much at the others. */
+  #wait = AGAIN.first
 
   constructor (options: NodesOptions) {
     this.#options = options
@@ -115,9 +117,12 @@ export class Nodes {
       await this.beat()
       await this.#options.hold()
       this.#former = this.#former.filter((name) => !ended.includes(name))
+      this.#wait = AGAIN.first
     } catch {
       this.#isOwed = true
-      if (this.#timer !== undefined) this.#again ??= after(() => { this.#holdOwed() }, AGAIN).unref()
+      if (this.#timer === undefined || this.#again !== undefined) return
+      this.#again = after(() => { this.#holdOwed() }, this.#wait).unref()
+      this.#wait = Math.min(2 * this.#wait, AGAIN.most)
     }
   }
 

@@ -65,16 +65,17 @@ t.test('a node that the broker has forgotten takes everything again once, and is
   t.same([lost, held], [1, 1])
 })
 
-t.test('what a node could not take again when the broker had forgotten it is tried soon, until it is held', async (t) => {
+t.test('what a node could not take again when the broker had forgotten it is tried soon and then ever later, until it is held', async (t) => {
   mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
   t.teardown(() => { mock.timers.reset() })
   const broker = new Broker()
-  let [tries, held] = [0, 0]
+  let [tries, held, isAway] = [0, 0, true]
   const a = new Nodes({
     node: 'a',
     beat: async (name) => await broker.beat(name),
     hold: async () => {
-      if (++tries < 4) throw new Error('the bucket has no leader')
+      tries++
+      if (isAway) throw new Error('the bucket has no leader')
       held++
     }
   })
@@ -84,13 +85,27 @@ t.test('what a node could not take again when the broker had forgotten it is tri
     await new Promise(setImmediate)
   }
   await a.start()
-  broker.heard.clear()
-  await passes(BEAT)
-  t.equal(tries, 1)
-  for (let seconds = 0; seconds < 3; seconds++) await passes(1_000)
-  t.same([tries, held], [4, 1])
-  await passes(1_000)
-  t.equal(tries, 4, 'and not again after that')
+  for (const round of ['first', 'second']) {
+    tries = held = 0
+    isAway = true
+    broker.heard.clear()
+    await passes(BEAT)
+    t.equal(tries, 1)
+    const tried: number[] = []
+    for (let seconds = 1; seconds < 10; seconds++) {
+      const before = tries
+      await passes(1_000)
+      if (tries > before) tried.push(seconds)
+    }
+    t.same(tried, [1, 3, 7], `the ${round} time, soon again once it was held`)
+    for (let seconds = 0; seconds < 30; seconds++) await passes(1_000)
+    t.equal(tries, 4 + 3, 'then with each heartbeat')
+    isAway = false
+    await passes(BEAT)
+    t.same([tries, held], [4 + 4, 1])
+    for (let seconds = 0; seconds < 2 * BEAT / 1_000 - 9; seconds++) await passes(1_000)
+    t.equal(held, 1, 'and not again after that')
+  }
   a.stop()
 })
 
