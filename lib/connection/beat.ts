@@ -11,8 +11,10 @@ export class Beat {
   /** Time of the last beat; 0 when none has been sent. */
   sentAt = 0
   owed: Owed = 'nothing'
-  /** Time since which the link has accepted nothing; 0 while it accepts what is written. */
+  /** Time since which the link has accepted next to nothing; 0 while it accepts what is written. */
   lagsSince = 0
+  /** Bytes that it had accepted by then. */
+  taken = 0
   /** Time at which the connection must end, for streams of limited age and between two polls. */
   endsAt = Number.POSITIVE_INFINITY
   /** Milliseconds from the last beat that was answered to its answer. */

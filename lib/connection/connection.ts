@@ -136,6 +136,8 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   get latency (): number | undefined { return this.beat.latency }
   get isReady (): boolean { return this.#outbox?.isReady ?? false }
   get isLagging (): boolean { return this.#outbox?.isLagging ?? false }
+  /** Bytes that the kernel has accepted from its link, as far as that is known. */
+  get taken (): number { return this.#link?.taken ?? 0 }
   /** Whether it may be sent what it has missed; otherwise that waits until its outbox has drained. */
   get hasRoom (): boolean { return this.#outbox?.hasRoom ?? true }
 

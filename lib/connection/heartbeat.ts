@@ -2,6 +2,7 @@ import { CALLS, Histogram } from '../structures/histogram.js'
 import { Slices } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
 import type { Connection } from './connection.js'
+import { PROGRESS } from './link.js'
 import type { Named } from './named-set.js'
 import type { Passed } from './outbox.js'
 
@@ -14,7 +15,7 @@ export interface HeartbeatOptions {
   readonly comment: number
   /** Milliseconds for which a credential is still accepted after its `exp`. */
   readonly tolerance: number
-  /** Milliseconds for which a link may accept nothing of what waits for it. */
+  /** Milliseconds for which a link may accept less than 16 KiB of what waits for it. */
   readonly write: number
   /** Called at each sweep with a connection whose link accepts nothing now. */
   readonly onLagging?: (connection: Connection) => void
@@ -98,8 +99,11 @@ export class Heartbeat<H extends Named> {
       else if (connection.isLagging) {
         // No heartbeat fits into a full link. A link that accepts nothing for as long as a silent one may be silent
         // counts as dead.
-        if (beat.lagsSince === 0) beat.lagsSince = now
-        else {
+        const { taken } = connection
+        if (beat.lagsSince === 0 || taken - beat.taken >= PROGRESS) {
+          beat.lagsSince = now
+          beat.taken = taken
+        } else {
           beat.lagsSince += stalled
           if (now - beat.lagsSince > patience) connection.cut(passed)
         }

@@ -35,6 +35,8 @@ export interface Link {
   readonly isWritable?: boolean
   /** Whether the kernel has accepted all that was written; absent where bytes are not written but taken. */
   readonly isIdle?: boolean
+  /** Bytes that the kernel has accepted from its socket so far; absent where that is not known. */
+  readonly taken?: number | undefined
   /** @returns false when the link has enough (64 KiB) until it reports `drained`; it accepts the bytes all the same */
   write (bytes: Uint8Array): boolean
   /** Ends the link behind everything written; `code` and `reason` go as far as the transport can carry them. */
@@ -71,3 +73,9 @@ export interface Link {
 
 /** Bytes that a link may hold before it counts as lagging. */
 export const LINK_BUFFER = 65_536
+
+/**
+ * Bytes that a peer must have taken in `timeouts.write` of what waits for it, or all of it. One frame may take longer
+ * than that on a slow link; a peer that takes a byte now and then would hold its memory for as long as it likes.
+ */
+export const PROGRESS = 16_384

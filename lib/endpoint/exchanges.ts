@@ -3,9 +3,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Readiness } from '../admission/readiness.js'
+import { PROGRESS } from '../connection/link.js'
 import { DeadlineQueue } from '../structures/deadline-queue.js'
 import { inTurns } from '../structures/slices.js'
 import { after } from '../structures/timers.js'
+import { takenBy } from '../transports/taken.js'
 
 /** Sockets that are ended in one turn of the event loop. */
 const AT_ONCE = 50
@@ -16,7 +18,15 @@ interface Exchange {
   readonly response: ServerResponse
   readonly transport: EventEmitter | undefined
   readonly callbacks: Array<() => void>
+  /** Bytes that the kernel had accepted from its socket when the peer was last seen to read, and looks from then on. */
+  taken: number
+  looks: number
 }
+
+/** Milliseconds between two looks at least. */
+const LEAST = 10
+/** Looks at an answer in `timeouts.write`. */
+const LOOKS = 4
 
 /** With HTTP/2 a request has its own stream. */
 interface Streamed { readonly stream?: Duplex }
@@ -34,9 +44,9 @@ export class Exchanges {
   readonly #unread: DeadlineQueue<Exchange>
   #drained: (() => void) | undefined
 
-  /** @param write milliseconds that a peer may take to read an answer */
+  /** @param write milliseconds in which a peer must have read an answer, or 16 KiB of it */
   constructor (write: number) {
-    this.#unread = new DeadlineQueue(write, (exchange) => { cut(exchange) })
+    this.#unread = new DeadlineQueue(Math.max(LEAST, write / LOOKS), (exchange) => { this.#look(exchange) })
   }
 
   /** Number of requests that are not over. */
@@ -45,7 +55,7 @@ export class Exchanges {
   begin (request: IncomingMessage, response: ServerResponse): void {
     const transport: EventEmitter | undefined = (request as Streamed).stream ??
       (request as { socket?: EventEmitter }).socket
-    const exchange: Exchange = { request, response, transport, callbacks: [] }
+    const exchange: Exchange = { request, response, transport, callbacks: [], taken: 0, looks: 0 }
     this.#open.set(request, exchange)
     response.once('close', () => { this.#end(exchange) })
     if (transport === undefined) return
@@ -68,10 +78,23 @@ export class Exchanges {
 
   isOpen (request: IncomingMessage): boolean { return this.#open.has(request) }
 
-  /** Tells that the answer has been made: from here on the peer has `timeouts.write` to read it. */
+  /** Tells that the answer has been made: from here on the peer has to read it. */
   answered (request: IncomingMessage): void {
     const exchange = this.#open.get(request)
-    if (exchange !== undefined) this.#unread.add(exchange)
+    if (exchange === undefined) return
+    exchange.taken = takenBy(request.socket) ?? 0
+    exchange.looks = 0
+    this.#unread.add(exchange)
+  }
+
+  /** Cuts an answer whose peer has read next to nothing in `timeouts.write`. */
+  #look (exchange: Exchange): void {
+    const taken = takenBy(exchange.request.socket) ?? 0
+    if (taken - exchange.taken >= PROGRESS) {
+      exchange.taken = taken
+      exchange.looks = 0
+    } else if (++exchange.looks === LOOKS) return cut(exchange)
+    this.#unread.add(exchange)
   }
 
   /** Cuts an answer that the peer has given up. */

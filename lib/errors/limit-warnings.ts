@@ -26,10 +26,12 @@ export const LIMITS = {
   'append.size of the room': 'the text ends at the limit; raise it, or begin another text'
 } as const
 
-/** Times after which a reader that takes nothing is cut, and what helps. Nobody is near to them who reads at all. */
+/**
+ * Times after which a reader that takes next to nothing is cut, and what helps. Nobody is near to them who reads on.
+ */
 export const TIMES = {
-  'timeouts.write': 'the peer has taken nothing for as long, and can resume; look at its network, or raise it',
-  heartbeat: 'the peer has taken nothing for 1.4 times as long, and can resume; look at its network, or raise it',
+  'timeouts.write': 'the peer has taken next to nothing for as long, and can resume; look at its network, or raise it',
+  heartbeat: 'the peer has taken next to nothing for 1.4 times as long, and can resume; look at its network, or raise it',
   'drain.timeout': 'the peer has taken nothing until the drain was over, and can resume on another node; look at its network'
 } as const
 

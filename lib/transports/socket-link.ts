@@ -1,6 +1,7 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { LINK_BUFFER } from '../connection/link.js'
+import { takenBy } from './taken.js'
 
 /** Name of a stream for the encoding of a chunk that is no string; @types/node does not know it. */
 const BYTES = 'buffer' as BufferEncoding
@@ -43,6 +44,8 @@ export abstract class SocketLink<S extends Sink> {
 
   /** Whether the kernel has accepted everything that was written. */
   get isIdle (): boolean { return this.#inFlight === 0 && this.#socket.writableLength === 0 }
+
+  get taken (): number | undefined { return takenBy(this.#socket) }
 
   /**
    * Writes to a plain socket with an empty stream in the way in which its stream would (`_write`), because the stream's

@@ -157,8 +157,9 @@ export interface TimeoutOptions {
   /** The closing handshake; the socket is destroyed then. @default 5_000 */
   close?: number
   /**
-   * What a peer may take for an answer of a POST, a poll or the stats: its socket is ended then. A WebSocket or stream
-   * whose link takes nothing for as long is cut with `slow_consumer`. A poll's connection keeps its slots until then.
+   * For which a peer may take less than 16 KiB of an answer of a POST, a poll or the stats: its socket is ended then. A
+   * WebSocket or stream whose link takes as little for as long is cut with `slow_consumer`. A poll's connection keeps
+   * its slots until then.
    *
    * @default 30_000
    */

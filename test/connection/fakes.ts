@@ -63,6 +63,8 @@ export class FakeLink implements Link {
   readonly writes: string[] = []
   readonly closes: Array<[code: number, reason: string]> = []
   isFull = false
+  /** Bytes that the kernel has accepted. */
+  taken = 0
   isDestroyed = false
   events: LinkEvents | undefined
   readonly transport: Transport

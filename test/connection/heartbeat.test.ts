@@ -169,6 +169,26 @@ for (const transport of ['websocket', 'sse'] as const) {
   })
 }
 
+for (const transport of ['websocket', 'sse'] as const) {
+  t.test(`over ${transport}: a frame may take any time while its reader takes 16 KiB in timeouts.write, and no less`, async (t) => {
+    const { connection, link, ends, sweep } = make(transport)
+    link.isFull = true
+    connection.sendError(LONG)
+    await new Promise(setImmediate)
+    for (let at = 0; at < 20_000; at += 1_000) {
+      sweep(at)
+      link.taken += 16_384
+    }
+    t.same(ends, [])
+    // As much in four times the time.
+    for (let at = 20_000; at < 24_000; at += 500) {
+      sweep(at)
+      link.taken += 2_048
+    }
+    t.same(ends, ['slow_consumer'])
+  })
+}
+
 t.test('a reader is not cut for the time that this process stood still', async (t) => {
   const { connection, link, ends, stand, sweep } = make('websocket')
   link.isFull = true

@@ -1,22 +1,30 @@
+import { connect as dial } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ai } from '../helpers/growing-room.js'
 import { narrowWay } from '../helpers/narrow-way.js'
 import {
-  assertLedger, connect, eventually, start, statsOf, TRANSPORTS, type Running, type StartOptions, type TransportName
+  assertLedger, connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS,
+  type Running, type StartOptions, type TransportName
 } from '../helpers/net.js'
+import { connections, handshake, plain } from '../helpers/raw.js'
 
 interface Line { readonly level: number, readonly msg: string, readonly [field: string]: unknown }
+
+/** Bytes of an event that the kernel does not take at once. */
+const LARGE = 16_000_000
 
 /** Starts a server with one reader that reads nothing, though less waits for it than its outbox may hold. */
 async function stalled (t: Test, transport: TransportName, options: StartOptions): Promise<Running> {
   const server = await start(t, {
-    limits: { outbox: 4_000_000, event: 900_000 },
+    limits: { outbox: 40_000_000, event: LARGE + 1_000 },
     ...options,
     timeouts: { close: 200, ...options.timeouts }
   })
   const reader = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1'] })
   reader.stall()
+  // The kernel takes some megabytes, over some hundred milliseconds.
+  await server.app.rooms.broadcast('chat/1', 'said', { text: 'x'.repeat(LARGE), by: 'bob' })
   await eventually('what waits', async () => {
     await server.app.rooms.broadcast('chat/1', 'said', { text: 'x'.repeat(800_000), by: 'bob' })
     // A short time may have ended it before anybody looked.
@@ -81,6 +89,62 @@ for (const transport of TRANSPORTS) {
     t.match(end, { reason: 'slow_consumer', limit: 'limits.outbox', value: 100_000 })
     t.match(limits.at(-1), { limit: 'limits.outbox', value: 100_000, userId: 'ada', lag: Number })
     t.same(new Set(limits.map(({ limit }) => limit)), new Set(['limits.outbox']))
+  })
+}
+
+/** A peer that reads 64 KiB each ten milliseconds, up to so many bytes. */
+async function steady (
+  t: Test,
+  server: Running,
+  transport: TransportName,
+  most: number
+): Promise<{ read: number, isOver: boolean }> {
+  const socket = dial({ port: server.port, host: '127.0.0.1' })
+  t.teardown(() => { socket.destroy() })
+  const state = { read: 0, isOver: false }
+  socket.on('error', () => undefined).on('close', () => { state.isOver = true }).on('data', ({ length }) => {
+    state.read += length
+    socket.pause()
+    if (state.read < most) setTimeout(() => { socket.resume() }, 10)
+  })
+  const headers = { Host: 'localhost', Authorization: `Bearer ${server.token('ada')}` }
+  if (transport === 'websocket') {
+    socket.write(handshake('/ws/chat/1', { headers: { ...headers, 'Sec-WebSocket-Protocol': 'realtime.v1' } }))
+  } else if (transport === 'sse') {
+    socket.write(plain('/ws/chat/1', { headers: { ...headers, Accept: 'text/event-stream' } }))
+  } else {
+    const { cursor } = await poll(server, { rooms: ['chat/1'], token: server.token('ada') })
+    socket.write(plain(`/ws/chat/1?since=${cursor}`, { headers }))
+  }
+  await eventually('a member', async () => await server.app.rooms.count('chat/1'), (count) => count === 1)
+  return state
+}
+
+for (const transport of TRANSPORTS) {
+  const options: StartOptions = {
+    limits: { outbox: 40_000_000, event: LARGE + 1_000 },
+    timeouts: { write: 1_500, close: 100 },
+    declare: (app) => { declareChat(app, { presence: true }) }
+  }
+  const text = 'x'.repeat(LARGE)
+
+  t.test(`over ${transport} an event that takes longer than timeouts.write is read to its end by who reads all the time`, async (t) => {
+    const server = await start(t, options)
+    const peer = await steady(t, server, transport, Infinity)
+    await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'bob' })
+    await eventually('all of it', () => peer, ({ read, isOver }) => read > LARGE || isOver, 30_000)
+    t.ok(peer.read > LARGE, `${peer.read} bytes`)
+  })
+
+  t.test(`over ${transport} who reads no further than the middle of an event is cut after timeouts.write`, async (t) => {
+    const server = await start(t, options)
+    const peer = await steady(t, server, transport, 6_000_000)
+    await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'bob' })
+    await eventually('the middle', () => peer.read, (read) => read >= 6_000_000, 30_000)
+    const begun = performance.now()
+    await eventually('the end', async () => await connections(server.app.server), (count) => count === 0, 10_000)
+    t.ok(performance.now() - begun > 700)
+    if (transport !== 'polling') t.match((await toldOf(server)).end, { limit: 'timeouts.write' })
   })
 }
 

@@ -1,0 +1,17 @@
+/** What a socket of Node says of the bytes that were given to it. It is not documented, so any of it may be missing. */
+interface Handled {
+  readonly _handle?: { readonly bytesWritten?: unknown, readonly writeQueueSize?: unknown } | null
+}
+
+/**
+ * Returns how many bytes the kernel has accepted from a socket, or from the session of an HTTP/2 stream, in its life. A
+ * stream tells only that a whole write is over, and one frame may take minutes on a slow link. Node's own timeout of a
+ * socket looks at its handle for the same reason.
+ *
+ * @returns `undefined` where that is not known
+ */
+export function takenBy (socket: unknown): number | undefined {
+  const handle = (socket as Handled | null | undefined)?._handle
+  const { bytesWritten, writeQueueSize } = handle ?? {}
+  return typeof bytesWritten === 'number' && typeof writeQueueSize === 'number' ? bytesWritten - writeQueueSize : undefined
+}
