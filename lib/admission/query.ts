@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../errors/refusal.js'
+import { DEFAULTS } from '../options/defaults.js'
 import { decodeCursor, formerOf, MAX_CURSOR, type Cursor, type CursorEntry } from '../protocol/cursor.js'
-import { isKnown, MAX_KNOWN } from '../protocol/frames.js'
+import { isKnown } from '../protocol/frames.js'
 import { EPOCH, isOffset, type Position } from '../protocol/position.js'
 import { ALL } from '../rooms/built-in.js'
 import type { JoinRequest } from '../rooms/joining.js'
@@ -68,7 +69,7 @@ function knownOf (entry: CursorEntry | undefined, given: unknown, index: number)
   if (entry?.grown !== undefined) return { version: entry.grown, lengths: entry.lengths }
   if (entry !== undefined || given === undefined) return undefined
   const rooms = typeof given === 'string' ? jsonOf(given) : undefined
-  if (!Array.isArray(rooms) || rooms.length > MAX_KNOWN) throw unreadable()
+  if (!Array.isArray(rooms) || rooms.length > DEFAULTS.streamRooms) throw unreadable()
   for (const each of rooms as unknown[]) {
     const [of, named] = Array.isArray(each) ? each as unknown[] : []
     if (!isKnown(named)) throw unreadable()

@@ -26,8 +26,8 @@ export type Failed = () => Frame
 export interface GrowingTexts {
   /** @returns the event for the listeners; nothing for a frame behind a hole, and for what is known */
   frame (frame: Frame): object[]
-  /** What this client has of the texts that changed last. */
-  known (): KnownText[] | undefined
+  /** What this client has of the texts that changed last, of 16 unless a number is given. */
+  known (most?: number): KnownText[] | undefined
   /** @returns the events of which texts grow */
   growing (): string[]
   /** @returns each text whole, as the server sends it to who has nothing of it */
@@ -37,8 +37,8 @@ export interface GrowingTexts {
 
 /** Texts of one room that are kept, the one that changed longest ago out first. */
 const MAX = 1_000
-/** Texts that a join names. */
-const NAMED = 16
+/** Texts that a room names at most, as the server takes. */
+export const NAMED = 16
 
 const wholeOf = ({ last, whole, property }: Text): Frame =>
   ({ ...last, data: { ...last.data, [property]: whole }, from: 0, id: undefined }) as Frame
@@ -62,12 +62,11 @@ export function createGrowingTexts (read: (data: object, failed: Failed) => void
     const property = names.pop()!
     const part = data[property] as Whole
     const name = `${type} ${key}`
-    // Strings and lists have the same methods.
-    const none = part.slice(0, 0)
     const former = texts.get(name)
     // A text under the key of one that has ended is another one, and who still reads that one has it to its end.
     const had = former?.end && !end && !from ? undefined : former
-    const text = had ?? { event: type, key, property, whole: none, last: frame }
+    // Strings and lists have the same methods.
+    const text = had ?? { event: type, key, property, whole: part.slice(0, 0), last: frame }
     setNewest(texts, name, text, MAX)
     const later = former?.later
     const { whole } = text
@@ -102,8 +101,8 @@ export function createGrowingTexts (read: (data: object, failed: Failed) => void
 
   return {
     frame: put,
-    known: () => texts.size
-      ? [...texts.values()].slice(-NAMED).map(({ event, key, whole, end }) =>
+    known: (most = NAMED) => texts.size && most
+      ? [...texts.values()].slice(-most).map(({ event, key, whole, end }) =>
           [event, key, whole.length, checkOf(whole), end && 1])
       : undefined,
     growing: () => [...texts.values()].filter(({ end }) => !end).map(({ event }) => event),
@@ -119,7 +118,7 @@ export function createGrowingTexts (read: (data: object, failed: Failed) => void
         if (part.length) return part
         if (!end) return undefined
         if (end === 'done') return null
-        throw failure(end === 'lost' ? refused(end, 'the writer of the text is gone') : refused(end.code, end.message))
+        throw failure(end === 'lost' ? refused(end, 'its writer is gone') : refused(end.code, end.message))
       })
     }
   }

@@ -22,8 +22,12 @@ export interface Core {
   createRoom (name: string, options: JoinOptions, host: RoomHost): Room
   /** Makes what `join` returns. */
   createHandle (room: Room, host: RoomHost, signal?: AbortSignal): Handle
-  /** Says in a query what the client has of each room that a stream or poll asks for. */
-  whereOf (asked: readonly Room[]): string
+  /**
+   * Says in a query what the client has of each room that a stream or poll asks for.
+   *
+   * @param most texts of each room that it names
+   */
+  whereOf (asked: readonly Room[], most?: number): string
   /** Makes another client, which is not connected to this one. */
   createClient (url: string, options: CoreOptions): CoreClient
 }

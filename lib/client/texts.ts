@@ -1,11 +1,17 @@
 import type { AnyMessages, GrowingName, GrowingText } from '../contract/types.js'
 import { backoff } from './backoff.js'
 import { failure, refused } from './errors.js'
-import { createGrowingTexts, type Failed } from './growing-texts.js'
+import { createGrowingTexts, NAMED, type Failed } from './growing-texts.js'
 import { handleOf } from './handle.js'
 import type { Part } from './part.js'
 import { eachRoom } from './parts/each-room.js'
 import type { CoreRoom } from './types.js'
+
+/**
+ * Characters in which a query names texts: of each room the newest, until they fit. So the URL of 32 rooms stays below
+ * the 8 kB that proxies take. What is not named is sent whole.
+ */
+const MOST = 3_500
 
 /** Puts the texts of `append` events together. Without it their parts are heard as they come. */
 export const growingTexts: Part = (core) => {
@@ -30,9 +36,10 @@ export const growingTexts: Part = (core) => {
       for (const event of texts.frame(each)) room.emit(event, each.type, '*')
     }
   })(core)
-  core.whereOf = (asked) => {
-    const known = asked.map((room, index) => [index, room.texts!.known()] as const).filter(([, texts]) => texts)
-    return whereOf(asked) + (known.length ? `&known=${encodeURIComponent(JSON.stringify(known))}` : '')
+  core.whereOf = (asked, most = NAMED) => {
+    const known = asked.map(({ texts }, index) => [index, texts!.known(most)] as const).filter(([, texts]) => texts)
+    const query = known.length ? `&known=${encodeURIComponent(JSON.stringify(known))}` : ''
+    return query.length > MOST ? core.whereOf(asked, most - 1) : whereOf(asked) + query
   }
 }
 

@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Frame } from '../../lib/client/links/link.js'
 import { listeners } from '../../lib/client/listeners.js'
 import { createGrowingTexts } from '../../lib/client/growing-texts.js'
 import { growingTexts } from '../../lib/client/texts.js'
 import { askedRoom, refusal } from '../helpers/asked-room.js'
+import { dial, until } from '../helpers/client.js'
+import { ai } from '../helpers/growing-room.js'
+import { start } from '../helpers/net.js'
 
 interface Said { data: { text: string }, added: string, end?: unknown }
 
@@ -158,3 +162,48 @@ t.test('a client says what it has of the texts that changed last', async (t) => 
   for (let index = 0; index < 20; index++) texts.frame({ ...frame('x', 0), data: { id: index, text: 'x' } } as unknown as Frame)
   t.same(texts.known()!.map(([, key]) => key), Array.from({ length: 16 }, (_, index) => `${index + 4}`))
 })
+
+for (const transport of ['sse', 'polling'] as const) {
+  for (const [rooms, each] of [[12, 16], [20, 1]] as const) {
+    t.test(`over ${transport} a client with ${each} texts in each of ${rooms} rooms comes back, and names the newest`, async (t) => {
+      const app = await start(t, { declare: (app) => { app.room(ai, {}) } })
+      const urls: string[] = []
+      const { client, errors } = dial(t, app, 'ada', {
+        transports: [transport],
+        fetch: async (url, init) => {
+          if (/transport=(?!.*&since=)/.test(String(url))) urls.push(String(url))
+          return await fetch(url, init)
+        }
+      })
+      const names = Array.from({ length: rooms }, () => `ai/${randomUUID()}`)
+      const heard = new Map<string, string>()
+      await Promise.all(names.map(async (name) => {
+        const room = client.join(name)
+        room.on('answer', ({ data }) => { heard.set((data as { id: string }).id, (data as { text: string }).text) })
+        await room.joined
+      }))
+      const write = async (name: string, id: string): Promise<void> => {
+        const writer = app.app.rooms.stream(ai.at({ id: name.slice(3) }), 'answer', { id })
+        await writer.write(`a text of ${id}`)
+        await writer.end()
+      }
+      for (let index = 1; index < each; index++) {
+        await Promise.all(names.map(async (name) => { await write(name, randomUUID()) }))
+      }
+      const newest = names.map(() => randomUUID())
+      for (const [index, id] of newest.entries()) await write(names[index]!, id)
+      await until('all texts', () => heard.size === rooms * each)
+      urls.length = 0
+      client.reconnect()
+      await until('it is open again', () => urls.length > 0 && (client.state === 'open' || errors.length > 0))
+      t.same(errors, [])
+      const [url] = urls
+      t.ok(url!.length < 8_000, `${url!.length} characters, which proxies take`)
+      const known = JSON.parse(new URL(url!).searchParams.get('known')!) as Array<[number, Array<[string, string]>]>
+      const named = known.flatMap(([index, texts]) => texts.map(([, key]) => `${index} ${key}`))
+      t.same(newest.filter((key, index) => !named.includes(`${index} ${key}`)), [])
+      await write(names[0]!, 'behind it')
+      await until('the next text', () => heard.get('behind it') === 'a text of behind it')
+    })
+  }
+}
