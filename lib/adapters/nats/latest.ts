@@ -170,9 +170,10 @@ export class NatsLatest {
    * Values set in any room since the reading before the last one, or since the one before they may be missed, each with
    * the token of its room: those that a broken link may have kept from this node.
    *
+   * @param isWanted whether values of a room are wanted, by its token
    * @param isAll whether all values are wanted, whenever they were set
    */
-  async missed (isAll = false): Promise<readonly MissedValue[]> {
+  async missed (isWanted: (token: string) => boolean, isAll = false): Promise<readonly MissedValue[]> {
     const { clock, lives, prefix } = this.#options
     const losses = this.#losses
     const { info, life } = await lives.verify(this.plan)
@@ -182,16 +183,24 @@ export class NatsLatest {
       this.#found(losses)
       return []
     }
-    const { messages, life: { epoch } } = await fetchEvery(this.#options, this.plan, `${prefix}.latest.>`, from + 1)
+    const { messages, last, life: { epoch } } = await fetchEvery(
+      this.#options,
+      this.plan,
+      `${prefix}.latest.>`,
+      from + 1,
+      ({ subject }) => isWanted(roomTokenOf(subject))
+    )
     // The newest is there, whatever was set: a server that has it not leads no more.
-    if (epoch !== life.epoch || (messages.at(-1)?.seq ?? 0) < info.state.last_seq) throw away()
+    if (epoch !== life.epoch || last < info.state.last_seq) throw away()
     this.#found(losses)
     const now = clock.now()
     return messages.map(({ subject, seq, time, text }) => {
-      return { token: subject.split('.').at(-2)!, version: life.shift + seq, age: Math.max(0, now - time), text }
+      return { token: roomTokenOf(subject), version: life.shift + seq, age: Math.max(0, now - time), text }
     })
   }
 
   /** @param losses how often values had been missed when their reading began */
   #found (losses: number): void { if (losses === this.#losses) this.#missedFrom = undefined }
 }
+
+function roomTokenOf (subject: string): string { return subject.split('.').at(-2)! }

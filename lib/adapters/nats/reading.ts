@@ -25,33 +25,36 @@ export async function fetchAll (link: NatsLink, part: Part): Promise<Page> {
 /** Messages that are in memory at a time while they are only counted. */
 const COUNTED = 128
 
-/** Messages of one read of all. */
-const ALL = 5_000
+/** Bounds of one page of all: a page has the time of one request, of which reading it may take a quarter. */
+const PAGE = { most: 1_000, bytes: 1_048_576 }
 
 /**
  * Reads all messages of a subject from a number on.
  *
- * @returns the messages, and the life of the stream in which they have their numbers
+ * @param isWanted whether a message is returned: the others are not held until the last page is read
+ * @returns the messages, the number of the last one, and the life of the stream in which they have their numbers
  * @throws Refusal `unavailable`, also when another life begins meanwhile
  */
 export async function fetchEvery (
   { link, lives }: { readonly link: NatsLink, readonly lives: NatsLives },
   plan: NumberedPlan,
   subject: string,
-  from: number
-): Promise<{ readonly messages: readonly Kept[], readonly life: Life }> {
+  from: number,
+  isWanted: (message: Kept) => boolean = () => true
+): Promise<{ readonly messages: readonly Kept[], readonly last: number, readonly life: Life }> {
   const all: Kept[] = []
   let known: Life | undefined
   for (let start = from; ;) {
-    const part = { stream: plan.name, subject, start, most: ALL }
+    const part = { stream: plan.name, subject, start, ...PAGE, patience: link.timeout / 4 }
     const { messages, isAll, life } = await lives.use(plan, async (opened) => {
       return { ...await fetchAll(link, part), life: opened.life }
     })
     if (life.epoch !== (known ?? life).epoch) throw away()
     known = life
-    all.push(...messages)
-    if (isAll || messages.length === 0) return { messages: all, life }
-    start = messages.at(-1)!.seq + 1
+    for (const message of messages) if (isWanted(message)) all.push(message)
+    const last = messages.at(-1)?.seq ?? start - 1
+    if (isAll || messages.length === 0) return { messages: all, last, life }
+    start = last + 1
   }
 }
 
@@ -75,7 +78,7 @@ export async function fetchCurrent (
   for (let reading = 1; reading <= READINGS; reading++) {
     const begun = await lives.look(plan)
     const found = await fetchEvery(parts, plan, subject, 1)
-    const query = { seq: (found.messages.at(-1)?.seq ?? 0) + 1, next_by_subj: subject }
+    const query = { seq: found.last + 1, next_by_subj: subject }
     const [ended, next] = await Promise.all([
       lives.look(plan),
       lives.use(plan, () => link.jsm.streams.getMessage(plan.name, query))

@@ -1,4 +1,5 @@
 import { encodeKept } from '../../protocol/part-frames.js'
+import { Rerun } from '../../structures/rerun.js'
 import { inBatches, inTurns } from '../../structures/slices.js'
 import type { AdapterHost } from '../adapter.js'
 import type { Followed } from '../broker/followed-rooms.js'
@@ -30,7 +31,7 @@ export interface NatsRereadingOptions {
 
 /** Rooms whose subjects are made in one turn of the event loop. */
 const TOKENS = 500
-/** Rooms whose values are put back at a time. */
+/** Rooms whose values are put back at a time, or whose values or texts are read. */
 const AT_ONCE = 50
 
 /**
@@ -52,6 +53,8 @@ export class NatsRereading {
   #isMissing = false
   /** Whether the servers may have been parted from each other, so that not all was forwarded to this node. */
   #isParted = false
+  readonly #reading = new Rerun(() => this.#all())
+  readonly #readingTexts = new Rerun(() => this.#readEach(this.#unreadTexts, (followed) => this.#texts(followed)))
 
   constructor (options: NatsRereadingOptions) {
     this.#options = options
@@ -73,12 +76,12 @@ export class NatsRereading {
    */
   look (): void {
     if (this.#isMissing) {
-      this.all()
+      if (!this.#reading.isRunning) this.all()
       return
     }
     const { latest, isClustered } = this.#options
     if (this.#isLocalDue) void this.#readLocal()
-    if (this.#unreadTexts.size > 0) void this.#readEach(this.#unreadTexts, (followed) => this.#texts(followed))
+    if (this.#unreadTexts.size > 0) void this.#readingTexts.run()
     latest.look().then((isMoved) => {
       if (this.#isParted) this.#missed()
       else if (isMoved) this.all()
@@ -110,7 +113,7 @@ export class NatsRereading {
   /** Reads all values that may have been set while the link was broken, and all texts; later where that fails. */
   all (): void {
     this.#options.latest.lost()
-    this.#all().catch(() => { this.#isMissing = true })
+    this.#reading.run().catch(() => { this.#isMissing = true })
   }
 
   async #all (): Promise<void> {
@@ -122,7 +125,8 @@ export class NatsRereading {
     const begun = await lost.begins()
     const found = new Map<string, Packet[]>()
     if (begun !== undefined) for (const room of byToken.values()) found.set(room, [])
-    for (const { token, text, ...at } of await latest.missed(begun !== undefined)) {
+    const missed = await latest.missed((token) => byToken.has(token), begun !== undefined)
+    for (const { token, text, ...at } of missed) {
       const room = byToken.get(token)
       if (room === undefined || !rooms.has(room)) continue
       try {
@@ -136,8 +140,8 @@ export class NatsRereading {
     await inBatches(found, AT_ONCE, async ([room, packets]) => { await this.#restore(room, packets) })
     if (begun !== undefined) lost.restored(begun)
     this.#isMissing = false
-    this.#unreadTexts.clear()
-    for (const followed of rooms.values()) if (followed.settings.append !== undefined) this.texts(followed)
+    for (const { room, settings } of rooms.values()) if (settings.append !== undefined) this.#unreadTexts.add(room)
+    void this.#readingTexts.run()
     await latest.look()
     await this.#readLocal()
   }

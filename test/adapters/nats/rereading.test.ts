@@ -16,6 +16,7 @@ import { NatsRereading } from '../../../lib/adapters/nats/rereading.js'
 import type { NatsState, Step } from '../../../lib/adapters/nats/state.js'
 import { tokenOf } from '../../../lib/adapters/nats/tokens.js'
 import type { NatsTexts } from '../../../lib/adapters/nats/texts.js'
+import { until } from '../../helpers/servers.js'
 
 const unread = new Unread({ warn: () => undefined })
 const turns = async (): Promise<void> => { for (let turn = 0; turn < 4; turn++) await new Promise(setImmediate) }
@@ -228,6 +229,26 @@ t.test('a room whose texts could not be read is read again by itself, until that
   t.same([asked, values.asked], [[], ['missed']], 'nor is anything else')
 })
 
+t.test('texts of all rooms are read some at a time', async (t) => {
+  let [now, most, all] = [0, 0, 0]
+  const texts = {
+    read: async () => {
+      all++
+      most = Math.max(most, ++now)
+      await new Promise(setImmediate)
+      now--
+      return []
+    }
+  }
+  const settings = { ...live, latest: false, append: { size: 1_000, ttl: 60_000 } }
+  const rooms = new Map(Array.from({ length: 500 }, (_, index) => [`ai/${index}`, { room: `ai/${index}`, settings }]))
+  const rereading = rereadingOf(new Values(), undefined, { rooms, texts: texts as unknown as NatsTexts })
+  rereading.all()
+  rereading.all()
+  await until('all are read', () => all >= rooms.size && now === 0)
+  t.ok(most <= 50, String(most))
+})
+
 t.test('all is read again when servers have lost or found each other, and once more by the next look', async (t) => {
   const values = new Values()
   const rereading = rereadingOf(values, () => { values.asked.push('the rest') })
@@ -249,7 +270,13 @@ function latestOf (server: { leader: string, last: number, found: number }, aske
   })
   const link = {
     isClustered: true,
-    attempt: async (ask: () => Promise<unknown>) => await ask(),
+    timeout: 2_000,
+    attempt: async (ask: () => Promise<unknown>) => {
+      const until = performance.now() + 2_000
+      const answer = await ask()
+      if (performance.now() > until) throw away()
+      return answer
+    },
     jsm: {
       streams: {
         getMessage: async (_stream: string, { seq }: { seq: number }) => {
@@ -257,8 +284,8 @@ function latestOf (server: { leader: string, last: number, found: number }, aske
           return seq > server.found
             ? null
             : {
-                subject: 'realtime.latest.room.key',
-                seq: server.found,
+                subject: `realtime.latest.room${seq % 2}.${seq}`,
+                seq,
                 time: new Date(),
                 data: Buffer.from('value')
               }
@@ -268,7 +295,7 @@ function latestOf (server: { leader: string, last: number, found: number }, aske
   } as unknown as NatsLink
   const lives = {
     verify: async () => opened(),
-    use: async (_plan: object, ask: (found: object) => Promise<unknown>) => await ask(opened())
+    use: async (_plan: object, ask: (found: object) => Promise<unknown>) => await link.attempt(() => ask(opened()))
   } as unknown as NatsLives
   return new NatsLatest({
     link,
@@ -291,9 +318,49 @@ t.test('another leader of the values is noticed once', async (t) => {
 t.test('values of a server that has not the newest do not count as all that were missed', async (t) => {
   const server = { leader: 'n1', last: 9, found: 7 }
   const latest = latestOf(server)
-  await t.rejects(latest.missed(), { code: 'unavailable' })
+  const all = (): boolean => true
+  await t.rejects(latest.missed(all), { code: 'unavailable' })
   server.found = 9
-  t.equal((await latest.missed()).at(-1)?.version, 1_009)
+  t.equal((await latest.missed(all)).at(-1)?.version, 1_009)
+})
+
+t.test('values are read again however many there are, those of the rooms that are wanted', async (t) => {
+  const real = performance.now
+  const asked: number[] = []
+  // Each answer takes a millisecond, and all of them more than one request may.
+  performance.now = () => asked.length
+  t.teardown(() => { performance.now = real })
+  const latest = latestOf({ leader: 'n1', last: 6_000, found: 6_000 }, asked)
+  const missed = await latest.missed((token) => token === 'room1', true)
+  t.equal(missed.length, 3_000)
+  t.same([missed[0]!.version, missed.at(-1)!.version], [1_001, 6_999])
+})
+
+t.test('all values are read once at a time, however many looks come by and find that it failed before', async (t) => {
+  const values = new Values()
+  const ends: Array<(isDone: boolean) => void> = []
+  values.missed = async () => {
+    values.asked.push('missed')
+    if (await new Promise<boolean>((resolve) => { ends.push(resolve) })) return []
+    throw away()
+  }
+  const rereading = rereadingOf(values)
+  const end = async (isDone: boolean): Promise<void> => {
+    await turns()
+    ends.pop()!(isDone)
+    await turns()
+  }
+  rereading.all()
+  await end(false)
+  for (let looks = 0; looks < 3; looks++) {
+    rereading.look()
+    await turns()
+  }
+  t.equal(ends.length, 1)
+  await end(true)
+  rereading.look()
+  await turns()
+  t.same(values.asked, ['missed', 'missed'])
 })
 
 t.test('values that were set through a blink are read, however often the stream is looked at meanwhile', async (t) => {
