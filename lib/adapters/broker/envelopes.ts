@@ -78,10 +78,15 @@ export class Envelopes {
     return { message: shifted(message, -this.#ahead()), from }
   }
 
-  /** Remembers one that is not to be opened, neither now nor when it comes again. */
-  pass (text: string, areBrief: boolean): void {
-    const { id } = headOf(text)
-    if (!this.#isOwn(id)) this.#isNew(id, areBrief)
+  /**
+   * Remembers one that is not to be opened, neither now nor when it comes again.
+   *
+   * @param areBrief whether it is soon of no use, where that is known without reading it
+   * @throws Undecodable
+   */
+  pass (text: string, areBrief?: boolean): void {
+    const { id, end } = headOf(text)
+    if (!this.#isOwn(id)) this.#isNew(id, areBrief ?? isBrief(decodeControl(text.slice(end + 1))))
   }
 
   #isOwn (id: string): boolean { return id === this.#tag || id.startsWith(`${this.#tag}-`) }

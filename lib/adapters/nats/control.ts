@@ -29,6 +29,8 @@ export interface NatsControlOptions {
 }
 
 const PAGE = 1_000
+/** Messages from before the start that are remembered at most: of more of them their time has to tell. */
+const PASSED = 50_000
 /** Milliseconds without a read after which messages may have been past their time unread, by the server's clock. */
 const CUT_OFF = KEPT / 2
 /** Milliseconds until messages are read again after that failed although the link stood. */
@@ -56,6 +58,11 @@ export class NatsControl implements Control {
   /** How often the link was lost. */
   #losses = 0
   #startedAt = 0
+  /**
+   * Whether all that was kept at the start is known by its ids. Until then its time tells what is from before, and a
+   * server that takes the place of another may have another clock.
+   */
+  #isPassed = false
   readonly #missed: Missed
   #timer: NodeJS.Timeout | undefined
   readonly #early = new Early()
@@ -94,12 +101,40 @@ export class NatsControl implements Control {
       }
     }))
     this.#startedAt = kept.clock.now()
+    const losses = this.#losses
     const { state, created } = await kept.setup.use(this.#plan, () => link.jsm.streams.info(this.#plan.name))
     const newest = await this.#idAt(state.last_seq).catch(() => '')
     this.#created = String(created)
     // More may have come meanwhile.
     if (this.#top < state.last_seq) [this.#top, this.#newest] = [state.last_seq, newest]
     this.#missed.isRead()
+    // There may be very many of them, for which no start waits.
+    this.#pass(state, losses).catch(() => {})
+  }
+
+  /**
+   * Remembers what was kept at the start, which concerns nobody here.
+   *
+   * @param losses how often the link had been lost by then: behind a break other messages may have its numbers
+   */
+  async #pass ({ first_seq: first, last_seq: last, messages }: StreamInfo['state'], losses: number): Promise<void> {
+    if (messages > PASSED) return
+    for (let top = messages === 0 ? last : first - 1; top < last;) {
+      const page = await this.#page(top, last)
+      if (losses !== this.#losses) return
+      // Where some are past their time meanwhile, the page reaches further.
+      for (const { seq, text } of page) if (seq <= last) this.#passKept(text)
+      top = page.at(-1)!.seq
+    }
+    this.#isPassed = true
+  }
+
+  #passKept (text: string): void {
+    try {
+      this.#envelopes.pass(text)
+    } catch {
+      // What cannot be read is not opened later either.
+    }
   }
 
   /** Called when the link breaks: the server may come back with other messages under the same numbers. */
@@ -190,11 +225,11 @@ export class NatsControl implements Control {
     // Both are asked at once, since a revocation may be waiting. What is read is taken behind what is before it.
     const [isSame, page] = await Promise.all([
       this.#compared === compared || this.#isSame(state),
-      this.#top < last ? this.#page(last) : []
+      this.#top < last ? this.#page(this.#top, last) : []
     ])
     if (isSame) this.#takeAll(page)
     else this.#restart()
-    while (this.#top < last) this.#takeAll(await this.#page(last))
+    while (this.#top < last) this.#takeAll(await this.#page(this.#top, last))
     this.#compared = compared
     this.#isDoubted = losses !== this.#losses
     this.#missed.isRead()
@@ -213,13 +248,13 @@ export class NatsControl implements Control {
     return await this.#idAt(this.#top) === newest
   }
 
-  /** Reads the messages behind those that were received. */
-  async #page (last: number): Promise<readonly Kept[]> {
+  /** Reads the messages behind a number, up to another one. */
+  async #page (top: number, last: number): Promise<readonly Kept[]> {
     const { messages } = await fetchAll(this.#options.link, {
       stream: this.#plan.name,
       subject: this.#plan.subjects[0]!,
-      start: this.#top + 1,
-      most: Math.min(PAGE, last - this.#top)
+      start: top + 1,
+      most: Math.min(PAGE, last - top)
     })
     // Age alone removes messages, the oldest first, so the newest is there: a server that has it not leads no more.
     if (messages.length === 0) throw away()
@@ -229,7 +264,7 @@ export class NatsControl implements Control {
   #takeAll (messages: readonly Kept[]): void {
     for (const { seq, time, text } of messages) {
       if (seq > this.#top) this.#received(seq, text)
-      if (time >= this.#startedAt) this.#takeKept(text, this.#options.kept!.clock.now() - time)
+      if (this.#isPassed || time >= this.#startedAt) this.#takeKept(text, this.#options.kept!.clock.now() - time)
     }
   }
 

@@ -25,6 +25,8 @@ class Leader {
   failing = 0
   /** answers by a server that has not the newest message */
   stale = 0
+  /** keeps reads waiting that look for the next message */
+  hold: ((answer: () => void) => void) | undefined
   last = 0
   created = 'then'
   #kept = 0
@@ -79,6 +81,8 @@ class Leader {
     { seq: from, next_by_subj: behind }: { seq: number, next_by_subj?: string }
   ): Promise<Kept | null> {
     this.asked.push('message')
+    const { hold } = this
+    if (hold !== undefined && behind !== undefined) await new Promise<void>(hold)
     if (this.stale > 0) {
       this.stale--
       return null
@@ -104,6 +108,7 @@ async function heardBy (
     onMissed: () => { missed.push([...heard]) }
   })
   await control.start()
+  for (let turn = 0; turn < 4; turn++) await new Promise(setImmediate)
   leader.asked.length = 0
   return { control, heard, missed }
 }
@@ -220,4 +225,34 @@ t.test('what comes by the new link before the numbers have been compared hides n
   leader.keep({ ...MOVED, user: 'eve' })
   leader.forward()
   t.equal(heard.length, 4, 'the next one is taken at once')
+})
+
+t.test('what was kept before the start is told from what came since, whatever the clock of the next server', async (t) => {
+  const leader = new Leader()
+  leader.keep({ type: 'leave', user: 'old', room: 'chat/1' }, 5_000)
+  leader.keep({ type: 'moved', user: 'old', connection: 'c1' } as never, 500)
+  const { control, heard } = await heardBy(leader)
+  leader.keep(MOVED)
+  leader.forward()
+  control.lost()
+  heard.length = 0
+  leader.restore(2)
+  leader.keep(REVOKED, 400)
+  await control.catchUp()
+  t.same(heard, [REVOKED])
+})
+
+t.test('a message that came under the number of one from before the start, through a break, is not taken for it', async (t) => {
+  const leader = new Leader()
+  leader.keep({ type: 'leave', user: 'old', room: 'chat/1' }, 500)
+  const held: Array<() => void> = []
+  leader.hold = (answer) => { held.push(answer) }
+  const { control, heard } = await heardBy(leader)
+  control.lost()
+  leader.restore(0)
+  leader.keep(REVOKED)
+  leader.hold = undefined
+  for (const answer of held.splice(0)) answer()
+  await control.catchUp()
+  t.same(heard, [REVOKED])
 })
