@@ -315,7 +315,8 @@ export class Admission {
     const { credentials, settings, slots, readiness } = this.#options
     readiness.check()
     slots.checkAddress(request.ip ?? '')
-    const credential = credentials.find(request)
+    // A ticket proves nothing here, and would hide a cookie.
+    const credential = credentials.findLasting(request)
     checkOrigin(request, settings.origins, credentials.isAmbient(credential), true)
   }
 

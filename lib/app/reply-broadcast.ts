@@ -4,9 +4,11 @@ import type { Readiness } from '../admission/readiness.js'
 import { nameOf } from '../rooms/room-name.js'
 import type { FailureLog } from '../errors/failure-log.js'
 import { REALTIME_ERR_NOT_READY } from '../errors/misuse.js'
+import { redactError, secretsOf } from '../errors/redact.js'
 import type { Except } from '../protocol/except.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
+import { Seldom } from '../structures/seldom.js'
 
 interface Held { readonly name: string, readonly declaration: Declaration, readonly publication: Publication }
 
@@ -15,6 +17,9 @@ export interface ReplyBroadcastOptions {
   readonly readiness: Readiness
   readonly failures: FailureLog
 }
+
+const UNNAMED =
+  'options.userId failed for request.user, so that a broadcast held for a reply goes to the connection of its sender too; let userId name those users, or return nothing'
 
 /**
  * `reply.broadcast`: an event that goes out with the reply. A handler that awaited the publication before its own reply
@@ -26,6 +31,7 @@ export function declareReplyBroadcast (
   { userIdOf, readiness, failures }: ReplyBroadcastOptions
 ): void {
   const held = new WeakMap<FastifyReply, Held[]>()
+  const seldom = new Seldom()
 
   app.decorateReply('broadcast', function (this: FastifyReply, room: unknown, event: string, data: unknown) {
     if (!readiness.isServing) throw new REALTIME_ERR_NOT_READY('reply.broadcast works from onReady until close')
@@ -51,12 +57,19 @@ export function declareReplyBroadcast (
 
   /**
    * The caller's own connection, together with its user where the app knows one, so that a request cannot exclude the
-   * connection of another user.
+   * connection of another user. `request.user` is the application's, and its `userId` may be made for users of another
+   * shape: a request that has done its work does not fail for it.
    */
   function exceptOf (request: FastifyRequest): Except | undefined {
     const connection = request.headers['x-connection-id']
     if (typeof connection !== 'string') return undefined
-    const user = userIdOf(request)
+    let user: string | undefined
+    try {
+      user = userIdOf(request)
+    } catch (error) {
+      if (seldom.due(UNNAMED) !== undefined) request.log.warn({ err: redactError(error, secretsOf(request)) }, UNNAMED)
+      return undefined
+    }
     return user === undefined ? { connection } : { user, connection }
   }
 

@@ -1,11 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 import type { Identity } from '../connection/identity.js'
 import { redactError, secretsOf } from '../errors/redact.js'
-import { Refusal } from '../errors/refusal.js'
+import { ofUser, Refusal } from '../errors/refusal.js'
 import type { Settings } from '../options/resolve.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { within } from '../structures/within.js'
-import type { RealtimeOptions } from '../types/options.js'
+import type { Carrier, RealtimeOptions } from '../types/options.js'
 import type { User } from '../types/user.js'
 import type { Credential, Credentials } from './credentials.js'
 import type { Denials } from './denials.js'
@@ -45,9 +45,9 @@ export class Authentication {
 
   /** @throws Refusal `unauthorized`, `token_expired`, `revoked`, or `unavailable` when authentication itself fails */
   identify (request: FastifyRequest, credential: Credential | undefined): Awaitable<Identity> {
-    const identity = credential?.carrier === 'ticket'
+    const identity = credential?.carrier === 'ticket' && credential.token !== ''
       ? this.#options.tickets.redeem(credential.token)
-      : this.#verify(request, credential?.token)
+      : this.#verify(request, credential)
     return identity instanceof Promise ? identity.then((found) => this.#undenied(found)) : this.#undenied(identity)
   }
 
@@ -55,13 +55,14 @@ export class Authentication {
     return this.#options.denials.check(identity)
   }
 
-  #verify (request: FastifyRequest, token: string | undefined): Awaitable<Identity> {
+  #verify (request: FastifyRequest, credential: Credential | undefined): Awaitable<Identity> {
+    const token = credential?.token
     const { authenticate, timeout, verifyJwt } = this.#options
     if (token === '' || (token === undefined && authenticate === undefined)) {
       const { carriers } = this.#options.settings
       throw new Refusal('unauthorized', {
         why: {
-          reason: token === '' ? 'the header authorization is not "Bearer <token>"' : 'no credential was found',
+          reason: credential === undefined ? 'no credential was found' : unusable(credential.carrier),
           carriers
         }
       })
@@ -113,11 +114,18 @@ export class Authentication {
     } else if (typeof exp !== 'number' || !Number.isFinite(exp) || exp * 1_000 > MAX_TIME) {
       throw new Refusal('unauthorized', { message: 'the credential has no valid expiry (exp)' })
     } else if (isExpired(exp)) throw new Refusal('token_expired')
+    const tokenId = typeof jti === 'number' && Number.isSafeInteger(jti) ? String(jti) : jti ?? undefined
+    if (tokenId !== undefined && typeof tokenId !== 'string') {
+      throw new Refusal('unauthorized', {
+        message: 'the credential has no valid id (jti)',
+        why: { fix: 'let jti be a string or a whole number, by which revoke({ tokenId }) finds it, or leave it out' }
+      })
+    }
     return {
       user,
       userId,
       ...(typeof exp === 'number' ? { exp } : {}),
-      ...(typeof jti === 'string' ? { tokenId: jti } : {})
+      ...(tokenId === undefined ? {} : { tokenId })
     }
   }
 
@@ -131,10 +139,14 @@ export class Authentication {
     const since = revocations.moment
     tickets.check()
     const identity = await this.identify(request, credentials.findLasting(request))
-    spend(identity.userId)
-    const issued = await tickets.issue(identity)
-    revocations.check(since, identity)
-    return issued
+    try {
+      spend(identity.userId)
+      const issued = await tickets.issue(identity)
+      revocations.check(since, identity)
+      return issued
+    } catch (error) {
+      throw ofUser(error, identity.userId)
+    }
   }
 
   /**
@@ -156,6 +168,8 @@ export class Authentication {
     const id: unknown = this.#options.userId === undefined
       ? (user as { sub?: unknown }).sub
       : this.#options.userId(user as User)
+    // It is no answer, and a failure of it would end the process.
+    if (id instanceof Promise) id.catch(() => undefined)
     return typeof id === 'string' ? id : undefined
   }
 }
@@ -185,6 +199,10 @@ async function callOut<T> (
       cause: redactError(error, secrets())
     })
   }
+}
+
+function unusable (carrier: Carrier): string {
+  return carrier === 'header' ? 'the header authorization is not "Bearer <token>"' : `the credential in "${carrier}" is empty`
 }
 
 function tooLate (): Refusal {

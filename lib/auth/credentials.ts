@@ -3,7 +3,7 @@ import type { Settings } from '../options/resolve.js'
 import { bearerOf, offeredProtocols } from '../protocol/subprotocol.js'
 import type { Carrier } from '../types/options.js'
 
-/** The credential that a request carries, before it is verified. */
+/** The credential that a request carries, before it is verified; its token is empty where none can be used. */
 export interface Credential { readonly carrier: Carrier, readonly token: string }
 
 export interface CredentialsOptions {
@@ -28,7 +28,7 @@ export class Credentials {
     this.#lasting = options.settings.carriers.filter((carrier) => carrier !== 'ticket')
   }
 
-  /** Finds the first credential, in the order of the carriers. */
+  /** Finds the first credential that is none of the empty ones, in the order of the carriers. */
   find (request: FastifyRequest, offered?: readonly string[]): Credential | undefined {
     return this.#find(request, this.#options.settings.carriers, offered)
   }
@@ -51,11 +51,14 @@ export class Credentials {
     carriers: readonly Carrier[],
     offered?: readonly string[]
   ): Credential | undefined {
+    let unusable: Credential | undefined
     for (const carrier of carriers) {
       const token = this.#read(request, carrier, offered)
-      if (token !== undefined) return { carrier, token }
+      if (token === undefined) continue
+      if (token !== '') return { carrier, token }
+      unusable ??= { carrier, token }
     }
-    return undefined
+    return unusable
   }
 
   #read (request: FastifyRequest, carrier: Carrier, offered?: readonly string[]): string | undefined {

@@ -4,8 +4,8 @@ import { documented, ROUTES } from '../options/route-schemas.js'
 import type { Readiness } from '../admission/readiness.js'
 import type { FailureLog } from '../errors/failure-log.js'
 import type { Refusals } from '../admission/refusals.js'
-import { logCause, NO_STORE, sendJson, sendRefusal } from '../errors/http.js'
-import { refusalOf } from '../errors/refusal.js'
+import { logCause, NO_STORE, requestRefusalOf, sendJson, sendRefusal } from '../errors/http.js'
+import type { Ledger } from '../stats/ledger.js'
 
 /** Options of routes that are of one app: its own schema of them, and all that they have in common. */
 export type SharedOptions = { readonly schema: FastifySchema } & Readonly<Record<string, unknown>>
@@ -18,12 +18,14 @@ export type SharedOptions = { readonly schema: FastifySchema } & Readonly<Record
 export function sharedOptions (
   route: object,
   schema: FastifySchema,
+  ledger: Ledger,
   refusals: Refusals,
   failures: FailureLog
 ): SharedOptions {
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
-    const { refusal, cause } = refusalOf(error)
+    const { refusal, cause } = requestRefusalOf(error, reply)
     logCause(failures, request, refusal, cause, 'a stats request failed')
+    ledger.refused(refusal.word)
     refusals.noteRequest(refusal, request)
     sendRefusal(reply, refusal, NO_STORE)
   }

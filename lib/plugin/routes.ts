@@ -4,6 +4,7 @@ import { asyncApi, asyncApiServers } from '../protocol/asyncapi.js'
 import { registerClientScript } from '../endpoint/client-script/route.js'
 import { followExchanges } from '../endpoint/exchanges.js'
 import { registerPublic, sharedOptions } from '../endpoint/public-routes.js'
+import { ofUser } from '../errors/refusal.js'
 import { createAdmin, type AdminCaller } from '../stats/admin.js'
 import { Lists } from '../stats/lists.js'
 import { Metrics } from '../stats/metrics.js'
@@ -13,7 +14,7 @@ import type { RealtimeNode } from './node.js'
 
 /** Registers all routes below the prefix in one scope: those of the rooms, the public ones, and the admin's. */
 export async function registerRoutes (app: FastifyInstance, node: RealtimeNode): Promise<void> {
-  const { options, settings, prefix, refusals, failures } = node.foundation
+  const { options, settings, prefix, ledger, refusals, failures } = node.foundation
   const { hub, readiness, exchanges } = node.core
   const { endpoint } = node.clients
   const metrics = options.stats === false
@@ -25,7 +26,7 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
     followExchanges(scope, exchanges, readiness)
     endpoint.register(scope)
     const schema = { ...options.route?.schema } as FastifySchema
-    const shared = sharedOptions(endpoint.sharedRoute, schema, refusals, failures)
+    const shared = sharedOptions(endpoint.sharedRoute, schema, ledger, refusals, failures)
     node.api?.register(scope, shared)
     if (metrics !== undefined) {
       registerStats(scope, {
@@ -82,8 +83,12 @@ function createAuthorize (
       rates.spend(who.userId)
       return who.user
     }
-    const caller = await createAdmin({ token, authorize, authenticate })(request)
-    if (who !== undefined) revocations.check(since, who)
-    return { ...caller, userId: who?.userId }
+    try {
+      const caller = await createAdmin({ token, authorize, authenticate })(request)
+      if (who !== undefined) revocations.check(since, who)
+      return { ...caller, userId: who?.userId }
+    } catch (error) {
+      throw who === undefined ? error : ofUser(error, who.userId)
+    }
   }
 }

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { ClaimStore } from '../adapters/adapter.js'
+import { refusalOfCall } from '../errors/misuse-refusal.js'
 import { Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import type { Except } from '../protocol/except.js'
@@ -10,7 +11,7 @@ import { leftOut } from '../rooms/left-out.js'
 import { shape } from '../rooms/publications.js'
 import type { Turns } from '../structures/turns.js'
 import type { Call } from './calls.js'
-import { outcomeOf, refusalOfCall } from './faults.js'
+import { outcomeOf } from './faults.js'
 import { itemsOf, type Items } from './items.js'
 
 export interface PublishingOptions {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { sendJson } from '../errors/http.js'
+import { refusalOfCall } from '../errors/misuse-refusal.js'
 import { Refusal } from '../errors/refusal.js'
 import { documented, ROUTES } from '../options/route-schemas.js'
 import type { Rooms } from '../types/rooms.js'
@@ -55,7 +56,12 @@ export function registerOverview (
     const { isScraper, userId } = await admit(request, reply)
     if (isScraper) throw new Refusal('forbidden', { message: 'the scrape token may look, and not act' })
     const action = actionOf((request.body as { readonly json?: unknown } | undefined)?.json)
-    await act(action, overview, rooms)
+    try {
+      await act(action, overview, rooms)
+    } catch (error) {
+      const { refusal, cause } = refusalOfCall(error)
+      throw cause ?? refusal
+    }
     request.log.info({ ...action, by: userId }, 'an admin acted from the dashboard')
     return await sendJson(reply, { done: true })
   })

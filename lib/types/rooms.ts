@@ -88,7 +88,7 @@ export type RevokeTarget = GroupTarget | {
   /** The room that is taken from the user. */
   room: string | AnyAddress
 } | {
-  /** The `jti` of a token. */
+  /** The `jti` of a token: of a number, its digits. */
   tokenId: string
 }
 

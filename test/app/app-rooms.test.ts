@@ -409,6 +409,36 @@ t.test(
   }
 )
 
+t.test('a userId that is not made for request.user fails no request, and its broadcasts go out', async (t) => {
+  for (const userId of [
+    (user: { account?: { id: string } }) => user.account!.id,
+    async (user: { account?: { id: string } }) => user.account!.id
+  ]) {
+    const server = await start(t, {
+      authenticate: () => ({ sub: 'ada', account: { id: 'ada' } }) as never,
+      userId: userId as never,
+      auth: { requireExp: false },
+      declare: (app) => {
+        app.room(sink)
+        if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null as never)
+        app.post('/ship', async (request, reply) => {
+          request.user = { sub: 'service' } as never
+          reply.broadcast(sink, 'done', { how: 'shipped' })
+          return { shipped: true }
+        })
+      }
+    })
+    const peer = await connect(server, { rooms: ['sink'], token: 'any' })
+    for (let index = 0; index < 2; index++) {
+      const { statusCode } = await server.app.inject({ method: 'POST', url: '/ship', headers: { 'x-connection-id': 'x' } })
+      t.equal(statusCode, 200)
+      t.same(dataOf(await peer.next('done')), { how: 'shipped' })
+    }
+    const said = server.loud as Array<{ level: number, msg: string }>
+    t.ok(said.length <= 1 && said.every(({ level, msg }) => level === 40 && msg.startsWith('options.userId failed')))
+  }
+})
+
 type FastifyReplyBroadcast = (room: typeof sink, event: 'done', data: { how: string }) => unknown
 
 t.test(

@@ -230,6 +230,69 @@ t.test(
   }
 )
 
+t.test('a credential that cannot be used hides none that can, and is the reason where there is no other', async (t) => {
+  const server = await start(t, {
+    auth: { carriers: ['cookie', 'header', 'subprotocol', 'ticket', 'query'], cookie: 'session' },
+    origins: 'same'
+  })
+  const ada = server.token('ada')
+  const other = { authorization: 'Basic dTpw' }
+  const empty = { cookie: 'session=' }
+  const { ticket } = (await server.app.inject({
+    method: 'POST', url: '/ws/ticket', headers: { authorization: `Bearer ${ada}`, ...empty }
+  })).json<{ ticket: string }>()
+  t.equal((await ask(server, 'websocket', { path: `/ws?ticket=${ticket}`, headers: other })).status, 101)
+  for (const [query, headers] of [
+    ['', { authorization: `Bearer ${ada}`, ...empty }],
+    [`&token=${ada}`, { ...other, ...empty }],
+    [`&ticket=&token=${ada}`, {}],
+    ['', { cookie: `session=${ada}`, ...other }]
+  ] as const) {
+    t.equal((await server.app.inject({ url: `/ws?verdict=1${query}`, headers })).statusCode, 200, JSON.stringify(headers))
+  }
+  const isRefused = async (query: string, headers: Record<string, string>): Promise<unknown> => {
+    return (await server.app.inject({ url: `/ws?verdict=1${query}`, headers })).json<{ code: string }>().code
+  }
+  server.lines.length = 0
+  t.equal(await isRefused('', empty), 'unauthorized')
+  t.match(server.lines.join(''), 'the credential in \\"cookie\\" is empty')
+  server.lines.length = 0
+  t.equal(await isRefused('&ticket=', other), 'unauthorized')
+  t.match(server.lines.join(''), 'the header authorization is not')
+  t.equal(
+    await isRefused('', { cookie: `session=${ada}`, ...other, 'sec-fetch-site': 'cross-site' }), 'origin_refused',
+    'a cookie behind what cannot be used has to come from an allowed page all the same'
+  )
+  t.equal(
+    (await server.app.inject({ method: 'POST', url: '/ws/ticket?ticket=x', headers: { cookie: `session=${ada}` } })).statusCode,
+    403, 'as has one behind a ticket, which is not looked at there'
+  )
+})
+
+t.test('a jti that is a whole number is revoked by its digits, and any other that is no text is refused', async (t) => {
+  const server = await start(t)
+  const token = forge({ ...good, jti: 42 })
+  await connect(server, { token })
+  t.equal(await server.app.rooms.revoke({ tokenId: '42' }), 1)
+  t.same(await statusOf(server, 'verdict', `Bearer ${token}`), [403, 'revoked'])
+  for (const jti of [1.5, 2 ** 53, true, ['a'], { id: 'a' }]) {
+    t.same(await statusOf(server, 'verdict', `Bearer ${forge({ ...good, jti })}`), [401, 'unauthorized'], String(jti))
+  }
+  t.match(server.lines.join(''), 'let jti be a string or a whole number')
+  t.equal((await statusOf(server, 'verdict', `Bearer ${forge({ ...good, jti: null })}`))[0], 200)
+})
+
+t.test('who is known and gets no ticket or no stats is named in the log and to onRefused', async (t) => {
+  const told: unknown[] = []
+  const server = await start(t, { onRefused: ({ code, userId }) => { told.push([code, userId]) } })
+  const authorization = `Bearer ${server.token('ada')}`
+  await statusOf(server, 'admin', authorization)
+  t.same(told.splice(0), [['forbidden', 'ada']])
+  while (told.length === 0) await server.app.inject({ method: 'POST', url: '/ws/ticket', headers: { authorization } })
+  t.same(told, [['rate_limited', 'ada']])
+  t.equal(server.lines.filter((line) => /"userId":"ada".*refused with/.test(line)).length, 2)
+})
+
 for (const withPlugin of [true, false]) {
   t.test(
     `the cookie carrier reads its cookie ${withPlugin ? 'as @fastify/cookie parsed it' : 'where no plugin has parsed it'}`,

@@ -203,6 +203,58 @@ t.test(
   }
 )
 
+t.test('what a hook of the app refuses for a while is told so on every route, counted, and is no fault', async (t) => {
+  const lines: string[] = []
+  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
+  t.teardown(async () => { await app.close() })
+  let isBusy = true
+  app.addHook('onRequest', async (_request, reply) => {
+    if (!isBusy) return
+    reply.header('retry-after', '7')
+    throw Object.assign(new Error('Service Unavailable'), { statusCode: 503, code: 'FST_UNDER_PRESSURE' })
+  })
+  const routes: Array<readonly [string, string]> = []
+  app.addHook('onRoute', ({ method, url }) => { for (const each of [method].flat()) routes.push([each, url]) })
+  await app.register(realtime, {
+    jwt: { secret: 'stats' },
+    stats: { actions: true },
+    api: { keys: [{ key: 'k'.repeat(40), name: 'other', rooms: ['chat/*'], may: ['read'] }] }
+  })
+  app.room(chat, { on: { say: () => ({ id: '1' }) } })
+  await app.ready()
+  t.ok(routes.length > 20)
+  for (const [method, url] of routes) {
+    const { statusCode, headers, body } = await app.inject({
+      method: method as 'GET', url: url.replaceAll('*', 'a').replaceAll(/:\w+/g, 'a')
+    })
+    t.same([statusCode, headers['retry-after']], [503, '7'], `${method} ${url}`)
+    if (method !== 'HEAD') t.match(JSON.parse(body), { code: 'FST_UNDER_PRESSURE', message: 'Service Unavailable' }, url)
+  }
+  t.notMatch(lines.join(''), /"level":50/)
+  isBusy = false
+  const { refusals } = (await app.inject({
+    url: '/ws/stats', headers: bearer(app.jwt.sign({ sub: 'root', role: 'admin' }, { expiresIn: 60 }))
+  })).json<{ refusals: Record<string, number> }>()
+  t.equal(refusals.unavailable, routes.length)
+})
+
+t.test('a POST of an admin that cannot be used is refused with what is wrong, and counted', async (t) => {
+  const { app, admin } = await start(t, { stats: { actions: true }, limits: { message: 1_000 } })
+  for (const [type, payload, status, code] of [
+    ['text/plain', 'x', 415, 'invalid_message'],
+    ['application/json', `"${'x'.repeat(2_000)}"`, 413, 'message_too_large'],
+    ['application/json', '{"action":"revoke","user":"\\ud800"}', 400, 'invalid_message'],
+    ['application/json', '{"action":"fly"}', 400, 'invalid_message']
+  ] as const) {
+    const answer = await app.inject({
+      method: 'POST', url: '/ws/stats/actions', payload, headers: { ...bearer(admin), 'content-type': type }
+    })
+    t.match(answer.json(), { statusCode: status, code, message: /./ }, payload.slice(0, 40))
+  }
+  const { refusals } = (await app.inject({ url: '/ws/stats', headers: bearer(admin) })).json<{ refusals: object }>()
+  t.match(refusals, { invalid_message: 3, message_too_large: 1 })
+})
+
 t.test('an authorize that throws hides its text', async (t) => {
   const { app, admin } = await start(t, { stats: { authorize: () => { throw new Error('secret') } } })
   const answer = await app.inject({ url: '/ws/stats', headers: bearer(admin) })
