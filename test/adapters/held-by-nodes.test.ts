@@ -355,6 +355,23 @@ t.test(
   }
 )
 
+t.test('redis: who was held by a dead node leaves with its lease, also where the entries were evicted after its death', { skip: missing('redis-server') }, async (t) => {
+  const { a, b, past, server } = await two(t, brokers[0]!)
+  const client = new Redis(server.url)
+  t.teardown(() => { client.disconnect() })
+  await a.adapter.close()
+  await past.takenLongAgo('user:ann', 'chat/1')
+  const [, entries] = new Keys('realtime:').presence('chat/1') as [string, string]
+  await client.del(entries)
+  await b.adapter.presence!.sweep([])
+  t.equal(await client.zcard(entries), 2, 'they are known by their nodes')
+  await past.silent(1)
+  await until('the slot is free', () => isFree(b, 'c-other'))
+  await leaveIsAnnounced(b)
+  t.same(leaves(b), ['ann'])
+  t.equal((await b.adapter.presence!.snapshot('chat/1', 10)).total, 1)
+})
+
 t.test('redis: a node that has given back all it held is forgotten when it ends, and no other one', { skip: missing('redis-server') }, async (t) => {
   const server = await startRedis(t)
   const client = new Redis(server.url)

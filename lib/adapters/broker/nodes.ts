@@ -44,7 +44,7 @@ const SHORTEST = 3 * BEAT
  * that.
  */
 export const HELD = 1_800_000
-const RENEWAL = HELD / 3
+export const RENEWAL = HELD / 3
 /** Milliseconds for which the name of a silent node is remembered: as long as anything may still bear it. */
 export const REMEMBERED = 2 * HELD
 /** Nodes that are remembered. */

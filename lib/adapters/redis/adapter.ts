@@ -201,6 +201,7 @@ class RedisAdapter implements Adapter {
       host: () => this.#host!
     })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
+    const again = [period(check) / 2, check] as const
     this.#places = new RedisPlaces({
       link,
       keys: this.#keys,
@@ -211,7 +212,8 @@ class RedisAdapter implements Adapter {
       unread: this.#unread,
       followed: (room) => rooms.get(room),
       host: () => this.#host!,
-      check
+      check,
+      again
     })
     this.texts = new RedisTexts(link, this.#keys, this.#unread)
     this.#rereading = new RedisRereading({
@@ -221,7 +223,7 @@ class RedisAdapter implements Adapter {
       texts: this.texts,
       presence: this.presence,
       host: () => this.#host!,
-      again: [period(check) / 2, check]
+      again
     })
     this.leases = redisLeases(link, this.#keys, this.#nodes, this.#slots)
     this.claims = new BoundedClaims(redisClaims(link, this.#keys), (name) => link.script(FORGET, [name], []))

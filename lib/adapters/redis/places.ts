@@ -1,8 +1,9 @@
 import type { Position } from '../../protocol/position.js'
+import { ExpiringMap } from '../../structures/expiring-map.js'
 import { Seldom } from '../../structures/seldom.js'
 import { inBatches } from '../../structures/slices.js'
 import type { AdapterHost } from '../adapter.js'
-import type { Nodes } from '../broker/nodes.js'
+import { RENEWAL, type Nodes } from '../broker/nodes.js'
 import type { Unread } from '../broker/unread.js'
 import { newEpoch } from '../history/stream.js'
 import type { Keys } from './keys.js'
@@ -28,6 +29,8 @@ export interface RedisPlacesOptions {
   readonly host: () => Pick<AdapterHost, 'log'>
   /** Milliseconds between two position checks of a quiet room. */
   readonly check: number
+  /** Milliseconds after which what a server did not take is reported again: at first, and at the latest. */
+  readonly again: readonly [first: number, last: number]
 }
 
 /** What names a room of which is read where it stands. */
@@ -39,6 +42,8 @@ type Found = ReadonlyArray<readonly [room: string, position: Position]>
 const BATCH = 100
 /** Values in the reply for each room. */
 const VALUES = 5
+/** Rooms whose presence stays incomplete that are remembered. */
+const MAX_INCOMPLETE = 100_000
 
 /**
  * Reads where rooms stand, and tells the broker by the same question what this node has seen of them, so that it finds
@@ -49,8 +54,19 @@ export class RedisPlaces {
   readonly #seldom = new Seldom()
   /** Run id of the server that knows what this node had seen by then. */
   #reportedTo: string | undefined
-  /** Whether the server may not know yet what this node had seen. */
-  #isUnreported = false
+  /** Rooms of which the server may not know yet what this node had seen. */
+  #untold: readonly Place[] = []
+  /** When these are reported again, by `performance.now()`. */
+  #due = Number.POSITIVE_INFINITY
+  /** Milliseconds until then: more each time, because a room may never be readable. */
+  #wait = 0
+  /** How often all rooms were to be reported. */
+  #reports = 0
+  /**
+   * Rooms whose presence is not complete, and for which this node has held anew what it holds: what is missing is not
+   * this node's.
+   */
+  readonly #incomplete = new ExpiringMap<true>(MAX_INCOMPLETE)
 
   constructor (options: RedisPlacesOptions) {
     this.#options = options
@@ -69,12 +85,12 @@ export class RedisPlaces {
    * is away, keep none of the others from being read. What could not be read is logged.
    *
    * @param take takes the rooms that were read
-   * @returns whether all of them were
+   * @returns those that were not, and why
    */
   async readAll<T extends Place> (
     all: Iterable<T>,
     take: (read: readonly T[], found: Found) => void
-  ): Promise<boolean> {
+  ): Promise<ReadonlyMap<T, unknown>> {
     const { link, keys, host } = this.#options
     const unread = await stepByShard(all, BATCH, ({ room }) => link.shardOf(keys.meta(room)), async (some) => {
       const { found, failed } = await this.#read(some)
@@ -82,7 +98,7 @@ export class RedisPlaces {
       return failed
     })
     const [first] = unread
-    if (first === undefined) return true
+    if (first === undefined) return unread
     const held = this.#seldom.due('places')
     if (held !== undefined) {
       host().log.warn(
@@ -90,29 +106,45 @@ export class RedisPlaces {
         'rooms could not be read from Redis and may lack events until they can be; they are read again and again'
       )
     }
-    return false
+    return unread
   }
 
   /**
    * Reports what this node has seen of rooms without members here, because no other node may know it. It is known to
-   * the server to which it was reported last; in a cluster, where no single one is, it is reported each time. What a
-   * server does not take, because it refuses to write for now, is reported again.
+   * the server to which it was reported last; in a cluster, where no single one is, it is reported each time. The rooms
+   * that a server does not take, because it refuses to write for now or is away, are reported again by `look`.
    */
   report (): void {
-    const { link, known } = this.#options
+    const { link, known, again } = this.#options
     const { run } = link
-    this.#isUnreported = false
+    const report = ++this.#reports
+    this.#due = Number.POSITIVE_INFINITY
     if (run !== '' && run === this.#reportedTo) return
-    void known.others()
-      .then((rooms) => this.readAll(rooms.map((room) => ({ room })), () => {}))
-      .then((isTold) => {
-        if (isTold) this.#reportedTo = run
-        else this.#isUnreported = true
-      })
+    this.#wait = again[0]
+    void known.others().then((rooms) => this.#tell(rooms.map((room) => ({ room })), report))
   }
 
-  /** Runs every few seconds: reports again what a server did not take. */
-  look (): void { if (this.#isUnreported && this.#options.link.isUp) this.report() }
+  /** Runs every few seconds: reports again what a server did not take, once it is due. */
+  look (): void {
+    if (this.#due > performance.now() || !this.#options.link.isUp) return
+    this.#due = Number.POSITIVE_INFINITY
+    void this.#tell(this.#untold, this.#reports)
+  }
+
+  /** Never rejects. */
+  async #tell (rooms: readonly Place[], report: number): Promise<void> {
+    const { link: { run }, again } = this.#options
+    const untold = await this.readAll(rooms, () => {})
+    // All are reported anew.
+    if (report !== this.#reports) return
+    this.#untold = [...untold.keys()]
+    if (untold.size === 0) {
+      this.#reportedTo = run
+      return
+    }
+    this.#due = performance.now() + this.#wait
+    this.#wait = Math.min(2 * this.#wait, again[1])
+  }
 
   /**
    * Reads where rooms stand whose stream is kept. Presence that is not complete is repaired.
@@ -143,7 +175,7 @@ export class RedisPlaces {
       const [epoch = '', top, at, state, version = ''] = result.value
       if (values.isLost(room, Number(version))) lost.push(room)
       if (state !== '' && presence.isHeld(room)) presence.look(room, 0)
-      isLost ||= state === 'm' && presence.isHeld(room)
+      if (this.#isLost(room, state === 'm' && presence.isHeld(room))) isLost = true
       if (!isKept) continue
       try {
         const position = checkedPosition(unread, epoch, Number(top))
@@ -158,5 +190,17 @@ export class RedisPlaces {
     // What fails is found by the next check.
     void inBatches(lost, BATCH, async (room) => { await values.refresh(followed(room), true).catch(() => {}) })
     return { found, failed }
+  }
+
+  /**
+   * Whether this node may hold what is missing in a room: not where it was missing already when this node held all
+   * anew. A dead node's entries may stay without a mark for long. With a renewal it is held anew all the same.
+   */
+  #isLost (room: string, isMissing: boolean): boolean {
+    const now = performance.now()
+    if (!isMissing) this.#incomplete.delete(room)
+    if (!isMissing || this.#incomplete.get(room, now) !== undefined) return false
+    this.#incomplete.set(room, true, now + RENEWAL, now)
+    return true
   }
 }

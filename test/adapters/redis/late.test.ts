@@ -189,6 +189,33 @@ else {
     })
   }
 
+  t.test('redis: nothing is held anew for a user who has left with a long grace, who is shown no longer where entries are evicted', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const [a, b] = [await join(t, server.url, 'a'), await join(t, server.url, 'b', { check: 200 })]
+    const [ann, bob] = ['ann', 'bob'].map((userId) => ({ userId, connection: `c-${userId}` })) as [PresenceEntry, PresenceEntry]
+    let held = 0
+    b.host.hold = async () => { held++ }
+    for (const [{ adapter }, entry] of [[a, ann], [b, bob]] as const) {
+      await adapter.subscribe('chat/1', reliable)
+      await adapter.presence!.join('chat/1', entry, 60_000)
+    }
+    await a.adapter.presence!.leave('chat/1', ann, 1_800_000)
+    for (const check of ['first', 'second']) {
+      // A check lets the position of a room live for minutes.
+      await client.pexpire('realtime:{chat/1}:meta', 10_000)
+      await until(`the ${check} check`, async () => await client.pttl('realtime:{chat/1}:meta') > 10_000)
+    }
+    t.equal(held, 0)
+    t.equal((await b.adapter.presence!.snapshot('chat/1', 10)).total, 2)
+    await client.del('realtime:{chat/1}:presence-entries')
+    await b.adapter.presence!.sweep([])
+    t.equal(await client.zcard('realtime:{chat/1}:presence-entries'), 1)
+    await client.hset('realtime:{chat/1}:presence', 'repair', 1)
+    t.match((await b.adapter.presence!.snapshot('chat/1', 10)).list, [{ userId: 'bob' }])
+    t.equal((await b.adapter.presence!.snapshot('chat/1', 10)).total, 1)
+  })
+
   t.test('redis: a text whose inside alone is evicted is written whole again, and its rest is never shown as the whole', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)

@@ -22,7 +22,8 @@ const LEASE = 60_000
  *
  * A server whose policy evicts may remove any of the keys. repair() makes them agree again: entries count, those that
  * were removed are known by their nodes, and a user that is shown without one has the time of a lease to be renewed
- * before it leaves. Who is there and is not shown is shown again when the entry is renewed.
+ * before it leaves. Who is there and is not shown is shown again when the entry is renewed. An entry that is known by
+ * its node counts as taken a while ago, so that it ends with its node, and is renewed before it ends.
  */
 const PRESENCE = CLOCK + DEAD + `
 local meta, entries, counts, users, changes, channel, nodes
@@ -71,8 +72,11 @@ local function repair (lease)
   local known = redis.call('EXISTS', entries) + redis.call('EXISTS', counts) * 2 + redis.call('EXISTS', users) * 4
   if known == 0 or known == 7 then return end
   if known % 2 == 0 then
-    local till = text(millis() + ${HELD})
-    for _, entry in ipairs(redis.call('HKEYS', nodes)) do redis.call('ZADD', entries, till, entry) end
+    local till, marks = text(millis() + ${HELD * 2 / 3}), redis.call('HGETALL', nodes)
+    for i = 1, #marks, 2 do
+      if marks[i + 1] == NOBODY then redis.call('HDEL', nodes, marks[i])
+      else redis.call('ZADD', entries, till, marks[i]) end
+    end
   end
   redis.call('DEL', counts)
   for _, entry in ipairs(redis.call('ZRANGE', entries, 0, -1)) do
@@ -182,8 +186,13 @@ repair(${LEASE})
 local entry = ARGV[4] .. '\\n' .. ARGV[5]
 if isLater(redis.call('HGET', nodes, entry), ARGV[3], ARGV[6], ARGV[7]) then return 0 end
 if tonumber(ARGV[2]) > 0 then
-  redis.call('ZADD', entries, 'XX', text(millis() + ARGV[2]), entry)
-  redis.call('HDEL', nodes, entry)
+  local isThere = redis.call('ZSCORE', entries, entry)
+  if isThere then redis.call('ZADD', entries, text(millis() + ARGV[2]), entry) end
+  -- By its end it could be one of those that nodes hold, and each of these has a mark.
+  if isThere and tonumber(ARGV[2]) > ${HELD / 2} then
+    redis.call('HSET', nodes, entry, NOBODY)
+    keep()
+  else redis.call('HDEL', nodes, entry) end
   return 0
 end
 local left = {}
@@ -206,7 +215,7 @@ local left, isElsewhere = {}, 0
 for i = 5, #ARGV do
   local entry = ARGV[i] .. '\\n' .. ARGV[4]
   local mark = redis.call('HGET', nodes, entry)
-  if mark then
+  if mark and mark ~= NOBODY then
     if nodeOf(mark) ~= ARGV[2] then isElsewhere = 1 end
   elseif ARGV[3] == '1' and redis.call('ZSCORE', entries, entry) then isElsewhere = 1 end
   remove(entry, left)

@@ -84,10 +84,12 @@ end
  * time at which it was taken, and the fence counts how often its node has done so: isLater(mark, node, stamp, fence)
  * tells whether another node took it later, or the same one with a higher fence, or it cannot be told; nextStamp(mark)
  * is above that of a mark; marked(mark, known, stamp, fence) is what replaces the known one, with the higher fence of
- * the two where both are of one node.
+ * the two where both are of one node. NOBODY is the mark of an entry that no node holds, and that was taken before all
+ * others.
  */
 export const DEAD = `
 local knownAt
+local NOBODY = '- 0@0'
 local function parse (list, at)
   local dead
   knownAt = tonumber(at)
