@@ -135,7 +135,8 @@ export class Membership implements Follower, Walked, Offered {
   }
 
   get isReady (): boolean { return this.state === 'live' && this.member.isReady === true }
-  get isGone (): boolean { return this.state === 'left' || this.state === 'parked' || !this.member.isOpen }
+  get isLeft (): boolean { return this.state === 'left' }
+  get isGone (): boolean { return this.isLeft || this.state === 'parked' || !this.member.isOpen }
 
   get isBack (): boolean { return this.#isReturn && !this.#isContinued }
 

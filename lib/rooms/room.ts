@@ -50,6 +50,10 @@ export class Room implements RoomOfMember {
    * Number of loops over the members under way: a send may cut a member, which then leaves in the middle of the loop.
    */
   #loops = 0
+  /** Offers a member what a loop under way has not offered it yet; absent where the loop could not tell later. */
+  #first: ((membership: Membership) => void) | undefined
+  /** Number of members that were offered the event of a loop before their turn. */
+  #early = 0
   /** Made when the room becomes large, or when an event has to be offered in the middle of a loop. */
   #walk: Walk<Membership> | undefined
   /** Time of the last loop over all members, by `performance.now()`. */
@@ -172,6 +176,8 @@ export class Room implements RoomOfMember {
   remove (membership: Membership): boolean {
     if (membership.state === 'left') return false
     this.catchUp(membership)
+    // What was due may have ended it.
+    if (membership.isLeft) return false
     membership.leave()
     membership.texts?.pause(undefined)
     this.declaration.active.members--
@@ -216,6 +222,8 @@ export class Room implements RoomOfMember {
     if (flush > 0) packet.detach()
     let recipients = 0
     this.#loops++
+    this.#early = 0
+    if (position !== undefined) this.#first = this.#inAdvance(packet, position.offset)
     const members = this.#members
     const now = performance.now()
     // The members of a loop a moment ago, in a burst, are still in the cache.
@@ -243,9 +251,22 @@ export class Room implements RoomOfMember {
       } else if (position !== undefined && !isExcepted && membership.state === 'following') recipients++
     }
     this.#loops--
+    this.#first = undefined
+    recipients += this.#early
     // Of a small room the clock would cost as much as the loop.
     if (members.length >= LARGE) this.#fannedOut(now)
     return recipients
+  }
+
+  /** Makes the offer of an event to a member before its turn in the loop, which then finds it past the event. */
+  #inAdvance (packet: Packet, offset: number): (membership: Membership) => void {
+    return (membership) => {
+      if (membership.state !== 'live' || offset <= membership.floor) return
+      if (membership.isExcepted(packet.event!)) return membership.passOver(packet.position)
+      membership.floor = offset
+      this.#early++
+      membership.member.send(packet, this.declaration.flush)
+    }
   }
 
   #fannedOut (from: number): void { this.declaration.counted.fanOut.observe((performance.now() - from) / 1_000) }
@@ -270,12 +291,18 @@ export class Room implements RoomOfMember {
     return this.#loops > 0 || this.#members.length > this.#walks.large || this.#walk?.isPending === true
   }
 
-  /** Makes an offer to all members, at once or by a walk. */
-  #offer (packet: Packet, offer: (membership: Membership) => void): void {
+  /**
+   * Makes an offer to all members, at once or by a walk.
+   *
+   * @param isOnce whether a member to which it was made before its turn is passed over then
+   */
+  #offer (packet: Packet, offer: (membership: Membership) => void, isOnce = false): void {
     if (this.#isWalked) return this.#walkWith(packet, offer, () => {})
     this.#loops++
+    if (isOnce) this.#first = offer
     for (const membership of this.#members) offer(membership)
     this.#loops--
+    this.#first = undefined
   }
 
   #walkWith (packet: Packet, offer: (membership: Membership) => void, done: () => void): void {
@@ -324,7 +351,15 @@ export class Room implements RoomOfMember {
   resumed (events: number): void { this.declaration.counted.resumed.observe(events) }
 
   /** Offers this member what waits for it. */
-  catchUp (membership: Membership): void { if (this.#walk?.isPending === true) this.#walk.catchUp(membership) }
+  catchUp (membership: Membership): void {
+    if (this.#walk?.isPending !== true) return
+    if (this.#loops > 0) {
+      // What came in the middle of a loop would overtake what the loop offers, and the member would miss that.
+      if (this.#first === undefined) return
+      this.#first(membership)
+    }
+    this.#walk.catchUp(membership)
+  }
 
   /** Closes the room after its last member has left; its values are read again for the next member. */
   close (): void {
@@ -354,7 +389,7 @@ export class Room implements RoomOfMember {
       // It came from a node that knew of an epoch between the two; nobody here can say what was lost since.
       if (isNew && epoch !== before && epoch !== '') membership.gap({ epoch: gap.epoch, to: gap.to })
       else membership.member.send(packet)
-    })
+    }, true)
   }
 
   /** Lets a member go on behind what both epochs share, and tells it of a loss where it has heard more. */

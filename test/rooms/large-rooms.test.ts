@@ -8,10 +8,11 @@ import { Connection, type ConnectionHost } from '../../lib/connection/connection
 import { Flusher } from '../../lib/connection/flusher.js'
 import { defineRoom } from '../../lib/contract/index.js'
 import type { Dispatch } from '../../lib/dispatch/dispatch.js'
-import type { Packet } from '../../lib/protocol/packet.js'
+import { encodeEvent, type Packet } from '../../lib/protocol/packet.js'
 import { Revocations } from '../../lib/auth/revocations.js'
 import { declare } from '../../lib/rooms/declaration.js'
 import { Hub } from '../../lib/rooms/hub.js'
+import type { Room } from '../../lib/rooms/room.js'
 import { Ledger } from '../../lib/stats/ledger.js'
 import { FakeLink } from '../connection/fakes.js'
 import { makeDispatch, makeSlots, silent, startInside } from '../helpers/inside.js'
@@ -247,4 +248,49 @@ t.test('a report in parts counts once, when its last part is there', async (t) =
   acks.answered(id, 'c2', 'acked')
   acks.report(id, [{ connection: 'c2', userId: 'bob' }])
   t.same(await result, { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
+})
+
+const LOOPS = [['an event', 'leave'], ['an event', 'are spoken to'], ['a gap', 'leave'], ['a gap', 'are spoken to']] as const
+
+for (const [what, way] of LOOPS) {
+  t.test(`members that ${way} in the middle of ${what} have it before what was published by then`, async (t) => {
+    const node = await new Node(() => {}).start(t)
+    const guests: Membership[] = []
+    const heard: Array<Array<number | undefined>> = [[], [], []]
+    let second: unknown
+    // As `onLeave` of a member does whose link is cut by what it is offered.
+    const act = (room: Room): void => {
+      const position = { epoch: room.epoch, offset: room.top + 1 }
+      second = room.event(encodeEvent({ type: 'said', room: 'hall', timestamp: 0, delivery: 'reliable', position }, '2'))
+      for (const guest of guests) {
+        if (way === 'leave') node.rooms.leave(guest, true)
+        else guest.catchUp()
+      }
+    }
+    for (const [index, list] of heard.entries()) {
+      guests.push(await node.guest(`guest ${index}`, ({ position }) => {
+        list.push(position?.offset)
+        if (index === 1 && list.length === 1) act(guests[1]!.room as Room)
+      }))
+    }
+    if (what === 'an event') t.match(await node.rooms.publish('hall', 'said', 1), { recipients: 3 })
+    else {
+      const room = guests[0]!.room as Room
+      room.gap({ epoch: room.epoch, from: 0, to: 1 })
+    }
+    await second
+    t.same(heard, [[1, 2], [1, 2], [1, 2]])
+  })
+}
+
+t.test('a member that is ended by what is due when it leaves takes nobody else out of the room', async (t) => {
+  const node = await new Node(() => {}).start(t)
+  await node.crowd(CROWD)
+  const due: Membership[] = []
+  due.push(await node.guest('due', () => { node.rooms.leave(due[0]!, true) }))
+  const { size } = due[0]!.room as Room
+  const published = node.rooms.publish('hall', 'said', 1)
+  t.equal(node.rooms.leave(due[0]!, true), false, 'it has left meanwhile')
+  t.equal((due[0]!.room as Room).size, size - 1)
+  await published
 })
