@@ -57,6 +57,10 @@ const CHECKER = 2_000
 /** Rooms that are read again at a time. */
 const BATCH = 100
 
+/** What helps where another host, or none, serves by now. */
+const GONE = 'hostCluster() was closed in the primary of this worker, and all that the workers shared is lost: start ' +
+  'the workers again after a new hostCluster(), and keep it open for as long as they live'
+
 /** What is known of a room besides its stream. */
 interface Known {
   /** Of the newest change of its presence that has come. */
@@ -86,6 +90,8 @@ class ClusterAdapter implements Adapter {
   /** Whether what has no position still has to be read again. */
   #isStale = false
   #greeted: ((fault?: string) => void) | undefined
+  /** Whether a primary has taken this adapter in. */
+  #isServed = false
   #isClosed = false
   /** How many entries the primary has forgotten before their time. */
   #forgotten = 0
@@ -135,13 +141,16 @@ class ClusterAdapter implements Adapter {
       throw new REALTIME_ERR_ADAPTER('this cluster adapter is already in use; make one for each server')
     }
     this.#host = host
-    this.#channel.listen((message) => { this.#heard(message) }, () => { this.#ended() })
+    this.#channel.listen((message) => { this.#heard(message) }, () => {
+      this.#ended('the primary of this worker is gone, and with it all that the workers shared')
+    })
     const fault = await this.#greet()
     if (fault !== undefined) {
       await this.#goodbye()
       this.#channel.close()
       throw new REALTIME_ERR_ADAPTER(fault)
     }
+    this.#isServed = true
     this.#calls.start()
     this.#rooms.start(host)
     this.#checker = every(() => {
@@ -202,10 +211,10 @@ class ClusterAdapter implements Adapter {
     await this.#rooms.close()
   }
 
-  /** The primary is gone: what is kept there is lost, and this worker ends with it. */
-  #ended (): void {
+  /** Nobody serves this worker any more: what was kept for it is lost, and it ends with that. */
+  #ended (why: string): void {
     if (this.#isClosed) return
-    this.#host?.log.warn({}, 'the primary of this worker is gone, and with it all that the workers shared')
+    this.#host?.log.warn({}, why)
     void this.#stop()
     this.#channel.close()
     void this.#host?.state(false)
@@ -349,7 +358,9 @@ class ClusterAdapter implements Adapter {
     else if (kind === 'w') this.#host!.log.warn(fieldsOf(first), textOf(second))
     else if (kind === 'b') this.#catchUp()
     else if (kind === 'ready') this.#greeted?.()
-    else if (kind === 'full') this.#greeted?.(fullOf(numberOf(first), numberOf(second)))
+    else if (kind === 'gone') {
+      if (this.#isServed) this.#ended(GONE)
+    } else if (kind === 'full') this.#greeted?.(fullOf(numberOf(first), numberOf(second)))
     else throw new Undecodable('an item of an unknown kind')
   }
 

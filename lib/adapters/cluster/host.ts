@@ -20,7 +20,10 @@ export interface ClusterHostOptions extends Omit<MemoryOptions, 'now'> {
 export interface ClusterHost {
   /** Numbers by the name of each application: workers, rooms, bytes, and what had to be given up. */
   stats (): Record<string, Record<string, number>>
-  /** Stops to serve: workers find that it is away. */
+  /**
+   * Stops to serve. Workers are told so and end their adapters, since what they shared is lost: start them again behind
+   * another `hostCluster()`.
+   */
   close (): Promise<void>
 }
 
@@ -69,10 +72,12 @@ export class Host implements ClusterHost {
     this.#off?.()
     this.#off = undefined
     this.#workers.clear()
-    const spaces = [...this.#spaces.values()]
+    const spaces = [...this.#spaces]
     // An adapter that comes meanwhile gets a space of its own, since one that closes serves nobody.
     this.#spaces.clear()
-    await Promise.all(spaces.map(async (space) => { await space.close() }))
+    await Promise.all(spaces.map(async ([name, space]) => {
+      await space.close((tag, channel) => { channel.post(noteOf(name, tag, ['gone'])) })
+    }))
   }
 
   #heard (worker: object, channel: WorkerChannel, message: unknown): void {
@@ -81,13 +86,18 @@ export class Host implements ClusterHost {
     const { realtime, name, tag } = batch
     if (realtime !== VERSION) {
       // Whatever it is, it learns that they do not understand each other.
-      channel.post({ realtime: VERSION, name, tag, number: 0, at: 0, items: [] })
+      channel.post(noteOf(name, tag))
       return
     }
     const [first] = batch.items as [unknown?]
     if (Array.isArray(first) && first[0] === 'hello') this.#joined(worker, channel, batch, first[1])
     else if (Array.isArray(first) && first[0] === 'bye') this.#left(worker, tag)
-    else this.#spaces.get(name)?.take(tag, batch)
+    else {
+      const space = this.#spaces.get(name)
+      // What another host has served has to be told, since it would wait for answers for ever.
+      if (space?.has(tag) === true) space.take(tag, batch)
+      else channel.post(noteOf(name, tag, ['gone']))
+    }
   }
 
   #joined (worker: object, channel: WorkerChannel, { name, tag }: Batch, given: unknown): void {
@@ -96,7 +106,7 @@ export class Host implements ClusterHost {
     const isFull = tags.size >= MAX_TAGS || (this.#spaces.size >= MAX_SPACES && !this.#spaces.has(name))
     if (joining === undefined) return
     if (isFull && !tags.has(tag)) {
-      channel.post({ realtime: VERSION, name, tag, number: 0, at: 0, items: [['full', MAX_SPACES, MAX_TAGS]] })
+      channel.post(noteOf(name, tag, ['full', MAX_SPACES, MAX_TAGS]))
       return
     }
     this.#workers.set(worker, tags)
@@ -115,7 +125,7 @@ export class Host implements ClusterHost {
       })
       space.join(tag, joining, line, channel)
     }
-    channel.post({ realtime: VERSION, name, tag, number: 0, at: 0, items: [['ready']] })
+    channel.post(noteOf(name, tag, ['ready']))
   }
 
   #left (worker: object, tag: string): void {
@@ -132,6 +142,11 @@ export class Host implements ClusterHost {
   #gone (worker: object): void {
     for (const tag of [...this.#workers.get(worker)?.keys() ?? []]) this.#left(worker, tag)
   }
+}
+
+/** What is said beside the numbered batches of an adapter. */
+function noteOf (name: string, tag: string, ...items: readonly unknown[]): Batch {
+  return { realtime: VERSION, name, tag, number: 0, at: 0, items }
 }
 
 function joiningOf (value: unknown): Joining | undefined {

@@ -126,11 +126,15 @@ export class Space {
     return { nodes: this.#nodes.size, rooms: this.#rooms.size, dropped: this.dropped, ...this.#core.stats() }
   }
 
-  async close (): Promise<void> {
+  /** @param ended called for each adapter, which is not served any more */
+  async close (ended: (tag: string, channel: WorkerChannel) => void = () => {}): Promise<void> {
     clearInterval(this.#sweeper)
     this.#leaving.stop()
     this.#slots.stop()
-    for (const { line } of this.#nodes.values()) line.close()
+    for (const [tag, { line, channel }] of this.#nodes) {
+      line.close()
+      ended(tag, channel)
+    }
     this.#nodes.clear()
     await this.#core.close()
   }

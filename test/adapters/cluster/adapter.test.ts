@@ -404,3 +404,41 @@ t.test('cluster: a worker whose primary does not answer, or runs another version
     t.rejects(other().start(new FakeHost('a')), { code: 'REALTIME_ERR_ADAPTER', message: /another version/ })
   ])
 })
+
+for (const isTold of [true, false]) {
+  const when = isTold ? 'as it closes' : 'by the next one, where it has not heard of that'
+  t.test(`cluster: an adapter whose host was closed is told ${when}, refuses at once and logs what helps`, async (t) => {
+    // No timer of an adapter keeps its process.
+    const alive = setInterval(() => {}, 1_000)
+    t.teardown(() => { clearInterval(alive) })
+    const [former, next] = [new Host(), new Host()]
+    t.teardown(() => next.close())
+    const [first, second] = [former.local(), next.local()]
+    let channel = first
+    let hear = (_message: unknown): void => {}
+    const adapter = clusterBy({
+      post: (message) => { channel.post(message) },
+      listen: (message, ended) => {
+        hear = message
+        first.listen((given) => { if (isTold || channel === first) hear(given) }, ended)
+        second.listen((given) => { hear(given) }, ended)
+      },
+      close: () => {
+        first.close()
+        second.close()
+      }
+    }, { timeout: 60_000 })
+    const a = await node(t, adapter, 'a')
+    const warnings: string[] = []
+    const warn = (_object: object, message: string): void => { warnings.push(message) }
+    Object.assign(a.host, { log: { info: () => {}, warn } })
+    channel = second
+    await former.close()
+    const insisted = isTold ? undefined : adapter.presence!.leave('chat/1', ANN, 0)
+    if (insisted !== undefined) await t.rejects(Promise.resolve(insisted), { code: 'unavailable' })
+    await until('it is ended', () => adapter.stats!().isUp === false)
+    await t.rejects(async () => await adapter.publish('chat/1', said('hi'), reliable), { code: 'unavailable' })
+    t.match(warnings, [/start the workers again after a new hostCluster\(\)/])
+    t.same(a.host.states, [false])
+  })
+}
