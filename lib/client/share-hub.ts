@@ -16,6 +16,8 @@ export interface Letter {
   readonly down?: { readonly reason?: Refused | undefined }
   readonly failed?: Refused
   readonly frame?: Frame
+  /** A room without a position, which has lost events. */
+  readonly gap?: string
 }
 
 /** What the link of a tab writes. */
@@ -66,7 +68,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   let line: Core['line']
   /** The handle that was made last. */
   let latest: Handle | undefined
-  /** The room whose gap the tabs have been told of by the server's own frame. */
+  /** The room whose frame is handled, where the tabs know from the frame itself that the room has a gap or ends. */
   let told: string | undefined
 
   let post = (letter: Letter): void => { channel.postMessage({ ...letter, hub }) }
@@ -107,18 +109,19 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     }
     host.frame = (each) => {
       const { type, id, room, data } = each
-      told = undefined
       if (id && (type === 'ack' || type === 'error')) {
         const to = sent.get(id)
         // The credential is that of the hub: all is sent again with a fresh one.
         if (to && type === 'error' && data!.retry === 'refresh') return void line.lost(data as Refused)
         if (sent.delete(id)) post({ to: to!, frame: each })
       } else if (room) {
-        if (type === 'gap') told = room
+        // What a join means for a room depends on what the room was before it.
+        if (type !== 'joined') told = room
         // The id is that of a question of the hub.
         post({ frame: { ...each, id: undefined } as Frame })
       }
       frame(each)
+      told = undefined
     }
     host.down = () => {
       sent.forEach((to, id) => { post({ to, frame: { type: 'error', id, data: AWAY } }) })
@@ -140,13 +143,19 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   })
   // A link that is replaced at once is no matter of the tabs: the rooms of the hub go on where they were.
   client.on('error', (error: RealtimeError) => {
-    if (error.retryIn === undefined || error.room) return
-    post({ failed: plain(error) })
-    if (client.state === 'reconnecting') away()
+    const { retryIn, room: name } = error
+    if (retryIn === undefined) return
+    const failed = plain(error)
+    if (name) links.forEach((rooms, to) => { if (told !== name && rooms.has(name)) post({ to, failed }) })
+    else {
+      post({ failed })
+      if (client.state === 'reconnecting') away()
+    }
   })
   client.on('gap', ({ room: name }) => {
+    if (told === name) return
     const { epoch, offset } = [...links.values()].find((rooms) => rooms.has(name!))?.get(name!)?.room.position ?? {}
-    if (told !== name && epoch) post({ frame: { type: 'gap', room: name!, data: { epoch, to: offset! } } as Frame })
+    post(epoch ? { frame: { type: 'gap', room: name!, data: { epoch, to: offset! } } as Frame } : { gap: name! })
   })
 
   /** Lets a link into a room that the hub is in: what it has missed, and then what all are told. */
@@ -195,16 +204,17 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   const join = (from: string, rooms: Map<string, Handle>, frame: UpFrame): void => {
     const name = frame.room!
     void rooms.get(name)?.public.leave()
-    const { joined } = client.join(name, frame.data as Asked)
+    client.join(name, frame.data as Asked)
     const handle = latest!
     rooms.set(name, handle)
     // Also those that the room lets go by itself after a break, of which the server says nothing.
     handle.on('removed', (data: object) => { post({ to: from, frame: { type: 'removed', room: name, data } as Frame }) })
     let isAdmitted = false
+    let isAnswered = false
     const { room, enter } = handle
     handle.enter = (entered) => {
       enter(entered)
-      if (!isAdmitted) void admit(from, frame, handle)
+      if (!isAdmitted) void admit(from, frame, handle).then(() => { isAnswered = true })
       // The members may be others than before the break: by a hole in the sequence the tab asks for them.
       else if (room.sequence! >= 0) {
         post({
@@ -215,11 +225,18 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       isAdmitted = true
     }
     if (room.isIn) handle.enter(room.entered)
-    joined.catch((error: RealtimeError) => {
-      if (rooms.get(name) !== handle) return
+    const refuse = (error: Error): void => {
+      // The end of the link is told to all.
+      if (rooms.get(name) !== handle || handle.isMeant || client.state === 'closed') return
       rooms.delete(name)
-      post({ to: from, frame: { ...frame, type: 'error', data: plain(error) } as Frame })
-    })
+      // A join has one answer.
+      const id = isAnswered ? undefined : frame.id
+      const data = plain(error as RealtimeError)
+      if (id || told !== name) post({ to: from, frame: { ...frame, id, type: 'error', data } as Frame })
+    }
+    handle.on('', refuse)
+    // A frame that is too large is refused at once.
+    if (handle.end) refuse(handle.end)
   }
 
   const receive = (from: string, rooms: Map<string, Handle>, frame: UpFrame): void => {

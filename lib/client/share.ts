@@ -79,7 +79,7 @@ const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolv
 })
 
 /** Stands in for the transports; `over` tells that this client is over. */
-function createSharedLink ({ core: { host, shown }, locks, place, createChannel, lead }: ShareOptions): {
+function createSharedLink ({ core: { host, shown, rooms }, locks, place, createChannel, lead }: ShareOptions): {
   /** @throws what the page may not use */
   begin (): Promise<void>
   open (events: LinkEvents): Link
@@ -120,8 +120,12 @@ function createSharedLink ({ core: { host, shown }, locks, place, createChannel,
       channel.onmessage = ({ data }: { data: Mail }) => {
         if (!data.hub || (data.to && data.to !== from)) return
         events.heard()
-        const { up, down, failed, frame } = data
+        const { up, down, failed, frame, gap } = data
         if (failed) host.fail(failed)
+        else if (gap) {
+          const room = rooms.get(gap)
+          if (room?.isIn) room.gap()
+        }
         else if (up) {
           shown.transport = up.transport
           // Another tab has become the hub.

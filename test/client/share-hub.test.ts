@@ -67,6 +67,15 @@ const hear = (room: NamedRoom): string[] => {
   return heard
 }
 
+interface Entering { readonly params: { readonly id: string } }
+
+/** @returns the errors of a tab so far, each with its room */
+const refusals = (tab: Client): string[] => {
+  const told: string[] = []
+  tab.on('error', ({ code, room }) => { told.push(`${code} ${room}`) })
+  return told
+}
+
 const totalOf = async ({ app }: Running): Promise<number> => (await statsOf(app)).connections.total
 
 for (const transport of TRANSPORTS) {
@@ -454,6 +463,92 @@ t.test('what a tab asks and sends while the link is replaced, or the room not jo
   const deadline = delay(10_000, 'no answer in 10 s', { ref: false })
   t.match(await Promise.race([Promise.all([early, late]), deadline]), [{ id: /\w/ }, { id: /\w/ }])
   t.match(await Promise.race([loaded, deadline]), { epoch })
+})
+
+t.test('tabs are told of a room that the server refuses when the link is replaced at once', async (t) => {
+  let isAllowed = true
+  const app = await start(t, {
+    declare: (app) => { declareChat(app, { authorize: ({ params }: Entering) => isAllowed || params.id !== '1' }) }
+  })
+  const { proxy, url } = await behind(t, app)
+  const open = browser(t, { ...app, url })
+  const tabs = [open(), open(), open()]
+  const errors = tabs.map(refusals)
+  const rooms = tabs.map((tab) => tab.join('chat/1'))
+  const others = tabs.map((tab) => tab.join('chat/2'))
+  await Promise.all([...rooms, ...others].map(async ({ joined }) => await joined))
+  // Who has left the room is told nothing of it.
+  await rooms[2]!.leave()
+  isAllowed = false
+  proxy.cut()
+  await until('both are told', () => errors[0]!.length + errors[1]!.length === 2)
+  t.same(errors, [['forbidden chat/1'], ['forbidden chat/1'], []])
+  for (const room of [rooms[0]!, rooms[1]!]) t.match(await rejection(room.send('say', { text: 'x' })), { code: 'forbidden' })
+  for (const room of others) t.match(await room.send('say', { text: 'x' }), { id: /\w/ })
+  isAllowed = true
+  await tabs[0]!.join('chat/1').joined
+  t.equal(errors.flat().length, 2)
+})
+
+t.test('a tab joins a room again inside the listener that is told the server has taken it out of the room', async (t) => {
+  const app = await start(t)
+  const open = browser(t, app)
+  const tabs = [open(), open()]
+  const errors = tabs.map(refusals)
+  const again: NamedRoom[] = []
+  for (const tab of tabs) {
+    tab.on('left', () => { again.push(tab.join('chat/1')) })
+    await tab.join('chat/1').joined
+  }
+  t.equal(await app.app.rooms.leave({ user: 'ada' }, 'chat/1'), 1)
+  await until('both have joined again', () => again.length === 2)
+  for (const room of again) t.match(await room.send('say', { text: 'x' }), { id: /\w/ })
+  t.same(errors.map(({ length }) => length), [1, 1])
+})
+
+t.test('tabs are told of a room that is refused for now, and those without that room are not', async (t) => {
+  let isFull = true
+  const authorize = ({ params }: Entering): boolean => {
+    if (isFull && params.id === '1') throw new Refusal('unavailable', { retryAfter: 100 })
+    return true
+  }
+  const app = await start(t, { declare: (app) => { declareChat(app, { authorize }) } })
+  const open = browser(t, app)
+  const tabs = [open(), open(), open()]
+  const errors = tabs.map(refusals)
+  const retries: Array<number | undefined> = []
+  tabs[1]!.on('error', ({ retryIn }) => { retries.push(retryIn) })
+  const other = tabs[2]!.join('chat/2')
+  await other.joined
+  const rooms = [tabs[0]!, tabs[1]!].map((tab) => tab.join('chat/1'))
+  await until('both are told', () => errors[0]!.length > 0 && errors[1]!.length > 0)
+  isFull = false
+  await Promise.all(rooms.map(async ({ joined }) => await joined))
+  t.same([...new Set(errors.flat())], ['unavailable chat/1'])
+  t.ok(retries[0]! >= 100, 'and of when it is asked for again')
+  t.same(errors[2], [])
+  t.same(tabs.map(({ state }) => state), ['open', 'open', 'open'])
+  t.match(await other.send('say', { text: 'x' }), { id: /\w/ })
+})
+
+t.test('tabs are told that a room without history may have lost events when the link was replaced', async (t) => {
+  const app = await start(t, { declare: (app) => { declareChat(app, { history: false }) } })
+  const { proxy, url } = await behind(t, app)
+  const open = browser(t, { ...app, url })
+  const tabs = [open(), open()]
+  const gaps: string[][] = tabs.map(() => [])
+  for (const [index, tab] of tabs.entries()) tab.on('gap', ({ room }) => { gaps[index]!.push(room!) })
+  const rooms = tabs.map((tab) => tab.join('chat/1'))
+  const heard = rooms.map(hear)
+  const own: string[] = []
+  rooms[1]!.on('gap', () => { own.push('gap') })
+  await Promise.all(rooms.map(async ({ joined }) => await joined))
+  proxy.cut()
+  await until('both are told', () => gaps.every(({ length }) => length > 0))
+  t.same([...gaps, own], [['chat/1'], ['chat/1'], ['gap']])
+  await app.app.rooms.broadcast('chat/1', 'said', { text: 'after', by: 'server' })
+  await until('both go on', () => heard.every((each) => each.includes('after')))
+  t.same(heard, [['after'], ['after']])
 })
 
 t.test('a POST whose credential is refused makes the tab that has the link take a fresh one', async (t) => {
