@@ -65,7 +65,7 @@ function reasonOf (code: number): EndReason {
 
 const BY_APP: Why = { closedBy: 'app.rooms.close' }
 
-/** Questions that wait for the next poll. */
+/** Frames that are kept for a poll beside the last ones of rooms. */
 const MAX_OWED = 16
 
 /** One authenticated live link as the server knows it. */
@@ -105,7 +105,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   #replayed = 0
   #onClosed: Array<() => void> | undefined
   #pings: Pings | undefined
-  /** Questions to be sent with the next poll: at most `MAX_OWED`. */
+  /** Questions, and what `onJoin` has sent, that no answer has taken along: at most `MAX_OWED`. */
   #owed: Packet[] | undefined
   /** Made for the first room that its polling peer is told to be out of. */
   #last: LastFrames | undefined
@@ -156,9 +156,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
       for (const id of this.#pings?.payloads ?? []) this.sendFrame({ type: 'ping', id })
     }
     for (const packet of this.#last?.due((room) => this.rooms.get(room) !== undefined) ?? []) this.send(packet)
-    const owed = this.#owed
-    this.#owed = undefined
-    if (owed !== undefined) for (const packet of owed) this.send(packet)
+    if (this.#owed !== undefined) for (const packet of this.#owed) this.send(packet)
     if (this.retryAfter !== undefined) link.hurry?.()
   }
 
@@ -204,6 +202,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   take (): Packet[] {
     this.#host.onSaying?.(this)
     this.#last?.told()
+    this.#owed = undefined
     return this.#outbox?.take() ?? []
   }
 
@@ -223,21 +222,30 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   heard (): void { this.#last?.heard() }
 
   /**
-   * Sends a packet that waits for its peer's answer: between two polls it is kept for the next one.
+   * Sends a packet that waits for its peer's answer: one that polls gets it with the answer to this poll or the next.
    *
    * @returns whether it will be sent
    */
   hand (packet: Packet): boolean {
     if (!this.isOpen) return false
-    if (!this.isParked) {
-      this.#host.onSaying?.(this)
-      this.send(packet)
-      return true
-    }
-    const owed = (this.#owed ??= [])
-    if (owed.length >= MAX_OWED) return false
-    owed.push(packet)
+    const isKept = this.#keep(packet)
+    if (this.isParked) return isKept
+    this.#host.onSaying?.(this)
+    this.send(packet)
     return true
+  }
+
+  /** Sends what is read from nowhere again: a peer that polls gets it with the answer to this poll or the next. */
+  sendKept (packet: Packet): void {
+    this.#keep(packet)
+    this.send(packet)
+  }
+
+  /** Keeps a packet until an answer has taken it along, since a poll that is given up takes none along. */
+  #keep (packet: Packet): boolean {
+    if (this.transport !== 'polling') return false
+    const owed = (this.#owed ??= [])
+    return owed.length < MAX_OWED && owed.push(packet) > 0
   }
 
   sendError (data: ErrorData, id?: string, room?: string): void {

@@ -92,7 +92,7 @@ export class JoinPreparation {
           show: (data) => show(data)
         })
         await this.#greet(entrant.id, name, () => this.#asked(entrant, name, () => declaration.onJoin!(context)))
-        send = (packet) => { entrant.send(packet) }
+        send = (packet) => { entrant.sendKept(packet) }
       }
       // A connection that is gone or was removed meanwhile is not announced to the other members.
       if (!entrant.isOpen) throw hasGone()

@@ -9,6 +9,8 @@ export interface Member {
    * @returns false while the member lags: a reader of history then waits for `drained`
    */
   send (packet: Packet, flush?: number): boolean
+  /** The same for a packet that is read from nowhere again, where one may be lost on the way. */
+  sendKept? (packet: Packet): void
   /** Whether so little waits for it that it may be sent what it has missed; absent where nothing waits. */
   readonly hasRoom?: boolean
   /** The same of so many bytes: with what waits already they must not be more than may wait at all. */

@@ -321,6 +321,10 @@ export class Membership implements Follower, Walked, Offered {
     if (this.texts?.live() === true) this.waited = 0
     const { held } = this
     this.held = undefined
-    if (held !== undefined) for (const packet of held) this.member.send(packet)
+    if (held === undefined) return
+    for (const packet of held) {
+      if (this.member.sendKept === undefined) this.member.send(packet)
+      else this.member.sendKept(packet)
+    }
   }
 }

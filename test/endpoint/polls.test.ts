@@ -1,12 +1,14 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
+import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import type { Adapter, PresenceSnapshot, PresenceStore } from '../../lib/adapters/adapter.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
+import { defineRoom } from '../../lib/index.js'
 import { hashRooms } from '../../lib/protocol/cursor.js'
-import { connect, declareChat, eventually, poll, start, type PollAnswer } from '../helpers/net.js'
+import { connect, declareChat, eventually, poll, start, statsOf, type PollAnswer } from '../helpers/net.js'
 import { proxied } from '../helpers/proxied.js'
 
 interface Held {
@@ -107,6 +109,124 @@ t.test('a poll given up while its node reads the rooms leaves its events, each o
     t.same([answer.resumed, Object.keys(answer.rooms)], [true, ['chat/1', 'chat/2']])
     cursor = rest.cursor
   }
+})
+
+const asking = defineRoom('asking/:id', {
+  events: {
+    choose: { data: Type.Object({}), reply: Type.String() },
+    greeted: { data: Type.Object({}), delivery: 'volatile' },
+    told: Type.Object({}),
+    placed: { data: Type.Object({ id: Type.String() }), delivery: 'latest', key: 'id' }
+  }
+})
+
+/** Ways in which a poll ends without an answer. */
+const UNANSWERED: Record<string, (stop: AbortController, again: () => Promise<PollAnswer>) => Promise<PollAnswer>> = {
+  'is given up': async (stop, again) => {
+    stop.abort()
+    return await again()
+  },
+  'is replaced by another one': async (_stop, again) => await again()
+}
+
+for (const [how, end] of Object.entries(UNANSWERED)) {
+  for (const when of ['between two polls', 'during that poll'] as const) {
+    t.test(`what a client is told ${when} outlives a poll that ${how}, and is heard once`, async (t) => {
+      const broker = held()
+      const server = await start(t, {
+        adapter: broker.adapter,
+        declare: (app) => { app.room(asking, { presence: true }) }
+      })
+      const { rooms } = server.app
+      const token = server.token('ada')
+      const room = asking.at({ id: '1' })
+      const first = await poll(server, { token, rooms: ['asking/1'] })
+      const ask = async (since: string, signal?: AbortSignal): Promise<PollAnswer> =>
+        await poll(server, { token, rooms: ['asking/1'], query: { since, wait: '300' } }, signal)
+      let asked: Promise<unknown> | undefined
+      const tell = async (): Promise<void> => {
+        asked = rooms.request({ connection: first.connectionId, room }, 'choose', {}, { timeout: 5_000 }).catch(() => 'none')
+        await rooms.broadcast(room, 'placed', { id: 'a' })
+        const other = await connect(server, { token: server.token('bob'), rooms: ['asking/1'] })
+        t.teardown(async () => { await other.close() })
+      }
+      await rooms.broadcast(room, 'told', {})
+      if (when === 'between two polls') await tell()
+      broker.hold()
+      const stop = new AbortController()
+      const given = ask(first.cursor, stop.signal).catch(() => undefined)
+      await eventually('the node reads', () => broker.waiting, (count) => count > 0)
+      if (when === 'during that poll') {
+        const told = tell()
+        await sleep(20)
+        void told
+      }
+      const next = end(stop, async () => await ask(first.cursor))
+      await given
+      await broker.free()
+      const answers = [await next]
+      for (let n = 0; n < 3; n++) answers.push(await ask(answers.at(-1)!.cursor))
+      const frames = answers.flatMap(({ frames }) => frames)
+      const count = (type: string): number => frames.filter((frame) => frame.type === type).length
+      t.same(['choose', 'told', 'placed'].map(count), [1, 1, 1])
+      const seen = JSON.stringify(answers)
+      t.match(seen, /"bob"/, 'who has come')
+      const { ack: id } = frames.find(({ type }) => type === 'choose') as unknown as { ack: string }
+      await fetch(`${server.url}/ws`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${token}`,
+          'content-type': 'application/json',
+          'x-connection-id': first.connectionId,
+          connection: 'close'
+        },
+        body: JSON.stringify({ type: 'ack', id, data: 'ace' })
+      })
+      t.equal(await asked, 'ace')
+    })
+  }
+}
+
+t.test('what onJoin has sent outlives a poll that is given up, and is heard once', async (t) => {
+  const inner = memory()
+  let isRefused = true
+  let isHeld = false
+  let free!: () => void
+  const freed = new Promise<void>((resolve) => { free = resolve })
+  const history: NonNullable<Adapter['history']> = async (room, query, settings) => {
+    if (isHeld && room === 'asking/2' && query.limit > 1) await freed
+    return await inner.history!(room, query, settings)
+  }
+  const server = await start(t, {
+    adapter: proxied(inner, { history }),
+    declare: (app) => {
+      app.room(asking, {
+        onJoin: ({ connection, params: { id } }) => {
+          if (id === '1' && isRefused) throw new Refusal('unavailable', { retryAfter: 1_000 })
+          connection.send('greeted', {})
+        }
+      })
+    }
+  })
+  const names = ['asking/1', 'asking/2']
+  const ask = async (query: Record<string, string>, signal?: AbortSignal): Promise<PollAnswer> =>
+    await poll(server, { token: server.token('ada'), rooms: names, query: { wait: '300', ...query } }, signal)
+  const greetings = ({ frames }: PollAnswer): unknown[] => frames
+    .filter(({ type }) => type === 'greeted').map(({ room }) => room)
+  const first = await ask({})
+  t.same(greetings(first), ['asking/2'])
+  isRefused = false
+  await server.app.rooms.broadcast(asking.at({ id: '2' }), 'told', {})
+  isHeld = true
+  const stop = new AbortController()
+  const given = ask({ since: first.cursor }, stop.signal).catch(() => undefined)
+  await eventually('the greeting waits', async () => (await statsOf(server.app)).outbox.bytes, (bytes) => bytes > 0)
+  stop.abort()
+  await given
+  free()
+  const next = await ask({ since: first.cursor })
+  const last = await ask({ since: next.cursor })
+  t.same([...greetings(next), ...greetings(last)], ['asking/1'])
 })
 
 t.test('a poll answers with what a room missed, though another room has news before it is read', async (t) => {
