@@ -50,7 +50,7 @@ export async function createPublisher ({ adapter, rooms, history, limits = {}, l
   rooms: ReadonlyArray<Definition<string, any, any, any, any>>
 }): Promise<Publisher> {
   const { history: byDefault, limits: { event: eventLimit } } =
-    resolveOptions({ limits, ...(history === undefined ? {} : { history }) })
+    resolveOptions({ adapter, limits, ...(history === undefined ? {} : { history }) })
   const hub = new Hub(adapter, {
     presence: DEFAULTS.presence,
     presenceList: DEFAULTS.presenceList,

@@ -40,11 +40,32 @@ function worded (schema: TSchema): string {
   return typeof schema.type === 'string' ? schema.type : 'a function'
 }
 
+/** Characters of a value that are shown. */
+const SHOWN = 200
+
 export function show (value: unknown): string {
   if (typeof value === 'function') return 'a function'
   // JSON has no word for `Infinity` and `NaN`.
-  if (typeof value === 'number') return String(value)
-  return JSON.stringify(value) ?? 'undefined'
+  if (typeof value === 'number' || typeof value === 'symbol') return String(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (isInstance(value)) return `an instance of ${value.constructor.name}`
+  const text = json(value)
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}...` : text
+}
+
+/** What an instance holds may be much, a secret among it. */
+function isInstance (value: unknown): value is object {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype !== null && prototype !== Object.prototype && typeof value.constructor === 'function'
+}
+
+function json (value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? 'undefined'
+  } catch {
+    return 'an object that makes no JSON'
+  }
 }
 
 function distance (a: string, b: string): number {

@@ -3,6 +3,7 @@ import { explain, show } from '../errors/explain.js'
 import type { Carrier, RealtimeOptions } from '../types/options.js'
 import { checkApi } from './api.js'
 import { DEFAULTS } from './defaults.js'
+import { checkForeign } from './foreign.js'
 import { optionsSchema, roomOptionsSchema } from './schema.js'
 
 /** The options with every default in its place. */
@@ -59,12 +60,16 @@ function mustBeFunction (value: unknown, path: string): void {
 export function resolveOptions (options: RealtimeOptions): Settings {
   const fault = explain(optionsSchema, options, 'options')
   if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(fault)
+  checkForeign(options)
   mustBeFunction(options.authenticate, 'options.authenticate')
   mustBeFunction(options.userId, 'options.userId')
   mustBeFunction(options.onRefused, 'options.onRefused')
   mustBeFunction(options.onOnline, 'options.onOnline')
   mustBeFunction(options.onOffline, 'options.onOffline')
-  if (options.stats !== false) mustBeFunction(options.stats?.authorize, 'options.stats.authorize')
+  if (options.stats !== false) {
+    mustBeFunction(options.stats?.authorize, 'options.stats.authorize')
+    checkToken(options.stats?.token)
+  }
   if (options.api !== undefined) {
     checkApi(options.api)
     mustBeFunction(options.api.authorize, 'options.api.authorize')
@@ -79,6 +84,7 @@ export function resolveOptions (options: RealtimeOptions): Settings {
     )
   }
   checkOrigins(options.origins, carriers)
+  checkCookie(auth.cookie)
   if (carriers.includes('cookie') && auth.cookie === undefined) {
     throw new REALTIME_ERR_OPTIONS(
       'options.auth.cookie: name the cookie that carries the token, e.g. auth: { carriers: [\'cookie\'], cookie: \'session\' }'
@@ -139,6 +145,21 @@ export function resolveOptions (options: RealtimeOptions): Settings {
     health: { ...DEFAULTS.health, ...options.health },
     tracing: { toClients: options.tracing?.toClients ?? false }
   }
+}
+
+/** What is asked for stands in a header behind `Bearer`, up to the next space. The error does not show it. */
+function checkToken (token: unknown): void {
+  if (token === undefined || (typeof token === 'string' && /^[!-~]+$/.test(token))) return
+  throw new REALTIME_ERR_OPTIONS(
+    'options.stats.token is a string of printable ASCII characters, without spaces: no header can carry another one; make one with: openssl rand -base64 32'
+  )
+}
+
+function checkCookie (name: unknown): void {
+  if (name === undefined || (typeof name === 'string' && /^[!-:<>-~]+$/.test(name))) return
+  throw new REALTIME_ERR_OPTIONS(
+    `options.auth.cookie is the name of a cookie alone: printable ASCII characters without spaces, "=" and ";", such as 'session'; got ${show(name)}`
+  )
 }
 
 function checkOrigins (origins: RealtimeOptions['origins'], carriers: readonly Carrier[]): void {

@@ -25,7 +25,7 @@ export const optionsSchema = Type.Object({
       Type.Union((['header', 'subprotocol', 'ticket', 'cookie', 'query'] as const).map((name) => Type.Literal(name))),
       { minItems: 1 }
     )),
-    cookie: Type.Optional(Type.String({ minLength: 1 })),
+    cookie: Type.Optional(Fn),
     ticket: Type.Optional(Type.Object({ ttl: Type.Optional(Ms) }, closed)),
     requireExp: Type.Optional(Type.Boolean())
   }, closed)),
@@ -67,7 +67,7 @@ export const optionsSchema = Type.Object({
     Type.Object(
       {
         authorize: Type.Optional(Fn),
-        token: Type.Optional(Type.String({ minLength: 1 })),
+        token: Type.Optional(Fn),
         actions: Type.Optional(Type.Boolean()),
         register: Type.Optional(Fn)
       },

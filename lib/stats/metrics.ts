@@ -87,7 +87,7 @@ export class Metrics {
   constructor (read: () => StatsSnapshot, register?: unknown, counted?: Counted) {
     this.#read = read
     this.#counted = counted
-    if (register !== undefined && typeof (register as { registerMetric?: unknown }).registerMetric !== 'function') {
+    if (register !== undefined && typeof (register as { registerMetric?: unknown } | null)?.registerMetric !== 'function') {
       throw new REALTIME_ERR_OPTIONS('options.stats.register must be a prom-client Registry')
     }
     this.#given = register as Registry | undefined

@@ -32,6 +32,19 @@ for (const [value, words] of CASES) {
   })
 }
 
+t.test('a value that makes no JSON, or a long one, is told of like any other', async (t) => {
+  const circular: Record<string, unknown> = {}
+  circular.self = circular
+  for (const [value, words] of [
+    [5n, 'expected integer, got 5n'],
+    [Symbol('x'), 'expected integer, got Symbol(x)'],
+    [circular, 'expected integer, got an object that makes no JSON'],
+    [new Map(), 'expected integer, got an instance of Map'],
+    [Object.create(null), 'expected integer, got {}'],
+    ['x'.repeat(1_000), `expected integer, got "${'x'.repeat(199)}...`]
+  ] as const) t.equal(explain(rules, { limits: { rate: value } }, 'options'), `options.limits.rate: ${words}`)
+})
+
 t.test('what fits is told nothing of', async (t) => {
   t.equal(explain(rules, { compression: { threshold: 5 }, url: ['a'], when: 'admit' }, 'options'), undefined)
 })

@@ -55,7 +55,24 @@ for (const [what, options, message] of [
     { stats: { authorize: true } },
     /options\.stats\.authorize must be a function/
   ],
-  ['stats: true', { stats: true }, /options\.stats/]
+  ['stats: true', { stats: true }, /options\.stats/],
+  ['a bigint', { heartbeat: 25_000n }, /options\.heartbeat: .*got 25000n/],
+  ['an adapter that was not called', { adapter: () => undefined }, /options\.adapter is a function.*write redis\(\)/],
+  ['an adapter that is none', { adapter: {} }, /options\.adapter is no adapter, got \{\}, without start, close/],
+  ['an adapter of null', { adapter: null }, /options\.adapter is no adapter, got null.*leave it out/],
+  ['an adapter of another kind', { adapter: new Map() }, /got an instance of Map, without start/],
+  ['jwt of null', { jwt: null }, /options\.jwt must be an object.*\{ secret \}.*got null/],
+  ['jwt of a text', { jwt: 'x' }, /options\.jwt must be an object/],
+  ['jwt without a secret', { jwt: {} }, /options\.jwt\.secret is missing/],
+  ['websocket of null', { websocket: null }, /options\.websocket must be an object.*got null/],
+  ['a registry of null', { stats: { register: null } }, /options\.stats\.register must be a prom-client Registry/],
+  ['a token of scrapers with spaces', { stats: { token: 'correct horse' } }, /^(?!.*horse)options\.stats\.token is a string/],
+  ['an empty token of scrapers', { stats: { token: '' } }, /options\.stats\.token is a string/],
+  ['a token of scrapers that is none', { stats: { token: 5 } }, /options\.stats\.token is a string/],
+  [
+    'a cookie with its value', { auth: { carriers: ['cookie'], cookie: 'a=b; c' }, origins: 'same' },
+    /options\.auth\.cookie is the name of a cookie alone.*got "a=b; c"/
+  ]
 ] as const) {
   t.test(`${what} in the options is refused at register, and the error names the path and the fix`, async (t) => {
     const app = bare(t)
