@@ -125,8 +125,7 @@ function createSharedLink ({ core: { host, shown, rooms }, locks, place, createC
         else if (gap) {
           const room = rooms.get(gap)
           if (room?.isIn) room.gap()
-        }
-        else if (up) {
+        } else if (up) {
           shown.transport = up.transport
           // Another tab has become the hub.
           if (hub && hub !== data.hub) events.closed()
