@@ -17,7 +17,7 @@ export interface Entrant {
   readonly userId: string
   readonly user: unknown
   readonly isOpen: boolean
-  send (packet: Packet): void
+  sendKept (packet: Packet): void
 }
 
 /** A join that only has to be committed. */
@@ -34,7 +34,7 @@ export interface Entered { readonly membership: Membership, readonly data: JoinD
 /** Makes the source of the contexts that the application's callbacks get for a member. */
 export function sourceOf (
   rooms: Hub,
-  { id, user, userId }: Omit<Entrant, 'send' | 'isOpen'>,
+  { id, user, userId }: Omit<Entrant, 'sendKept' | 'isOpen'>,
   name: string,
   { declaration, params }: ResolvedRoom
 ): ContextSource {
