@@ -58,7 +58,9 @@ export function connectionSource (client: CoreClient): Source<ConnectionView> {
     read () {
       const { state, transport, userId } = client
       if (state === 'open') error = undefined
-      if (state !== view?.state || error !== view.error) view = { state, transport, userId, error }
+      if (state !== view?.state || transport !== view.transport || error !== view.error) {
+        view = { state, transport, userId, error }
+      }
       return view
     },
     watch (changed) {

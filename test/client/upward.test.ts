@@ -1,5 +1,6 @@
 import t from 'tap'
 import { WebSocket } from 'ws'
+import { connectionSource } from '../../lib/views/sources.js'
 import { behind, dial, isOpen, until } from '../helpers/client.js'
 import { chat, start } from '../helpers/net.js'
 
@@ -41,6 +42,11 @@ t.test(
     await room.joined
     t.equal(tries, 2, 'one failure may be a server that was about to start')
 
+    const { read, watch } = connectionSource(watched.client)
+    const shown: string[] = []
+    t.teardown(watch(() => { shown.push(read().transport) }))
+    t.equal(read().transport, 'sse')
+
     const upward = async (minutes: number): Promise<void> => {
       await until('a time for the next try', () => waits.length > 0)
       const { wait, fire } = waits.pop()!
@@ -62,6 +68,7 @@ t.test(
     await room.send('say', { text: 'by a WebSocket' })
     await until('both events', () => heard.length === 2)
     t.same(heard, ['still by a stream', 'by a WebSocket'])
+    t.equal(shown.at(-1), 'websocket', 'a page that shows the transport is told')
     t.same(waits, [])
     t.same(watched.gaps, [])
   }

@@ -17,6 +17,8 @@ export const upward: Part = ({ line, host, shown, options: { transports: [first]
     up(data)
     if (line.isShared) return
     if (shown.transport === first) {
+      // That the state is the same says nothing of the transport, which pages show with it.
+      if (wait > UPWARD && shown.state === 'open') host.say({ state: 'open' }, 'state')
       wait = UPWARD
       at = 0
       return
