@@ -57,6 +57,8 @@ export interface Room {
   entered: JoinData
   /** Sequence of the presence, for the part that has the members; -1 where none was told. */
   sequence?: number
+  /** Whether the members are all known; of too many there is no list. */
+  isListed?: boolean
   /** Position of the last event that was delivered. */
   position: Position | undefined
   /** Events that the first join replays; absent after it. */

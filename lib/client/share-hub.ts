@@ -25,6 +25,8 @@ interface Mail {
   readonly from: string
   readonly hello?: true
   readonly bye?: true
+  /** The network or the page has changed, as a page sees that is shown: whether it is online again. */
+  readonly wake?: boolean
   readonly frame?: UpFrame & { readonly data?: unknown }
 }
 
@@ -189,7 +191,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       offset,
       resumed: since && !!resumed,
       ...room.sequence! >= 0 && {
-        members: { sequence: room.sequence, total: members.size, list: [...members.values()] }
+        members: { sequence: room.sequence, ...room.isListed && { list: [...members.values()] } }
       }
     } as JoinData
     const send = (frame: Frame): void => { post({ to: from, frame: { ...frame, room: name } }) }
@@ -274,9 +276,12 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     }
   }
 
-  channel.onmessage = ({ data: { from, hello, bye, frame } }: { data: Mail }) => {
+  channel.onmessage = ({ data: { from, hello, bye, wake, frame } }: { data: Mail }) => {
     if (!from) return
-    if (hello) {
+    if (wake !== undefined) {
+      // A client that is over would begin again.
+      if (client.state !== 'closed') line.wake(wake)
+    } else if (hello) {
       greet(from)
       if (welcome) post({ to: from, up: welcome })
     } else if (bye) leave(from)

@@ -79,13 +79,14 @@ const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolv
 })
 
 /** Stands in for the transports; `over` tells that this client is over. */
-function createSharedLink ({ core: { host, shown, rooms }, locks, place, createChannel, lead }: ShareOptions): {
+function createSharedLink ({ core: { host, shown, rooms, line }, locks, place, createChannel, lead }: ShareOptions): {
   /** @throws what the page may not use */
   begin (): Promise<void>
   open (events: LinkEvents): Link
   over (): void
 } {
   const tab = `${Math.random()}`
+  const { wake } = line
   let links = 0
   let life: AbortController | undefined
   let isHere: Promise<void> | undefined
@@ -138,10 +139,16 @@ function createSharedLink ({ core: { host, shown, rooms }, locks, place, createC
         } else if (frame && hub === data.hub) events.frame(frame)
       }
       channel.postMessage({ from, hello: true })
+      // The page that has the link may be hidden, and then looks at nothing by itself.
+      line.wake = (isOnline) => {
+        channel.postMessage({ from, wake: isOnline })
+        wake(isOnline)
+      }
       return {
         // As JSON, which is what a link to the server carries: a channel carries other things.
         send (frame) { channel.postMessage({ from, frame: JSON.parse(JSON.stringify(frame)) }) },
         close () {
+          line.wake = wake
           channel.postMessage({ from, bye: true })
           channel.close()
         }

@@ -35,9 +35,9 @@ function createLocks (): object {
 }
 
 /** Tabs of one browser, each with a realm of its own. */
-function browser (t: Test, { url, token }: Running): (options?: ConnectOptions) => Client {
+function browser (t: Test, { url, token }: Running): (options?: ConnectOptions, globals?: object) => Client {
   const locks = createLocks()
-  return (options) => {
+  return (options, globals) => {
     const context = createContext({
       AbortController,
       AbortSignal,
@@ -51,7 +51,8 @@ function browser (t: Test, { url, token }: Running): (options?: ConnectOptions) 
       location: { href: `${url}/` },
       navigator: { locks },
       performance,
-      setTimeout
+      setTimeout,
+      ...globals
     })
     runInContext(script, context)
     const { connect } = runInContext('realtime', context) as { connect (url: string, options: ConnectOptions): Client }
@@ -549,6 +550,57 @@ t.test('tabs are told that a room without history may have lost events when the 
   await app.app.rooms.broadcast('chat/1', 'said', { text: 'after', by: 'server' })
   await until('both go on', () => heard.every((each) => each.includes('after')))
   t.same(heard, [['after'], ['after']])
+})
+
+for (const type of ['online', 'visibilitychange']) {
+  t.test(`${type} of a tab that is shown makes the hidden one that has the link look whether it is alive`, async (t) => {
+    const app = await start(t)
+    const sockets: WebSocket[] = []
+    class Noted extends WebSocket {
+      constructor (...given: ConstructorParameters<typeof WebSocket>) {
+        super(...given)
+        sockets.push(this)
+      }
+    }
+    const open = browser(t, app)
+    const pages = [true, false].map((hidden) => {
+      const [window, document] = [new EventTarget(), Object.assign(new EventTarget(), { hidden })]
+      const addEventListener = window.addEventListener.bind(window)
+      return { window, document, room: open({ WebSocket: Noted }, { document, addEventListener }).join('chat/1') }
+    })
+    await Promise.all(pages.map(async ({ room }) => await room.joined))
+    const heard = hear(pages[1]!.room)
+    // As after a change of the network: nothing comes and goes, and nobody has closed.
+    sockets[0]!.removeAllListeners('message')
+    sockets[0]!.send = () => {}
+    await app.app.rooms.broadcast('chat/1', 'said', { text: 'missed', by: 'server' })
+    for (const { window, document } of pages) (type === 'online' ? window : document).dispatchEvent(new Event(type))
+    await until('what was missed is heard', () => heard.length > 0, 10_000)
+    t.same(heard, ['missed'])
+    t.equal(sockets.length, 2)
+  })
+}
+
+t.test('when the link moves, tabs are told of no member who has left where there are too many for a list', async (t) => {
+  const crowd = defineRoom('many/:id', { events: {}, member: Type.Object({ text: Type.String() }) })
+  const app = await start(t, {
+    declare: (app) => { app.room(crowd, { presence: () => ({ text: 'x'.repeat(100_000) }) }) }
+  })
+  const open = browser(t, app)
+  const [one, two] = [open(), open()]
+  const room = two.join('many/1')
+  await Promise.all([one.join('many/1').joined, room.joined])
+  for (const user of ['bob', 'carol']) {
+    await open({ share: false, token: () => app.token(user) }).join('many/1').joined
+  }
+  await until('all are there', () => room.members.size === 3)
+  const left: string[] = []
+  room.on('presence', (change) => { left.push(...change.left.map(({ userId }) => userId)) })
+  const moved = new Promise((resolve) => { two.on('state', ({ state }) => { if (state === 'open') resolve(state) }) })
+  one.close()
+  await moved
+  await until('the room is joined anew', () => room.members.size === 0)
+  t.same(left, [])
 })
 
 t.test('a POST whose credential is refused makes the tab that has the link take a fresh one', async (t) => {

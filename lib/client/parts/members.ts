@@ -24,6 +24,7 @@ export const members = eachRoom((room, host, core) => {
   /** Takes a whole list of members. Without one there are too many, and nobody is known: nobody has left for that. */
   const reset = ({ sequence, list }: Members): void => {
     room.sequence = sequence
+    room.isListed = !!list
     const left = new Map(list && all)
     if (!list) all.clear()
     const joined: MemberData[] = []

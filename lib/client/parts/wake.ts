@@ -5,7 +5,9 @@ import { here } from '../platform.js'
  * Reconnects at once when the platform is online again or the page is shown, and finds out then whether the link is
  * still alive. Without it the client waits for its next attempt, or the next heartbeat.
  */
-export const wake: Part = ({ line, host }) => {
+export const wake: Part = ({ line, host, isHub }) => {
+  // The tabs tell what holds the link for them.
+  if (isHub) return
   const { reconnect } = line
   const { over } = host
   let life: AbortController | undefined
