@@ -75,6 +75,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'leases of presence': 'two leases, which the source names',
   'revocations that other nodes were told of': EXPIRING,
   'limits among whose slots': EXPIRING,
+  'rooms whose presence stays incomplete': EXPIRING,
   'why connections ended': EXPIRING,
   'compressed frames': 'one of each frame while it is written',
   'pings by the application': CALLS,
