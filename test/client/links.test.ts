@@ -597,3 +597,29 @@ t.test('a reader that falls a thousand events behind is told, and costs the othe
   t.match(error, { code: 'slow_consumer' })
   t.ok(read >= 1_000 && read <= 1_001, String(read))
 })
+
+t.test('a message that an intermediary refuses by 403 or 413 rejects at once, and those behind it go on', async (t) => {
+  const app = await start(t)
+  for (const transport of ['sse', 'polling'] as const) {
+    let [status, posts] = [0, 0]
+    const { client } = dial(t, app, 'ada', {
+      transports: [transport],
+      fetch: async (url, init) => {
+        if (!String(init?.body).includes('refused')) return await fetch(url, init)
+        posts++
+        return new Response('<h1>No</h1>', { status: posts === 2 && status === 503 ? 403 : status })
+      }
+    })
+    const room = client.join(chat.at({ id: '1' }))
+    for (const [each, code, times] of [
+      [403, 'forbidden', 1], [413, 'message_too_large', 1], [503, 'forbidden', 2]
+    ] as const) {
+      [status, posts] = [each, 0]
+      const refused = rejection(room.send('say', { text: 'refused' }))
+      const behind = room.send('say', { text: 'behind' })
+      t.match(await refused, { code, message: `HTTP ${each === 503 ? 403 : each}` })
+      t.match(await behind, { id: /-/ })
+      t.equal(posts, times, 'only what may be over a moment later is sent again')
+    }
+  }
+})

@@ -13,7 +13,8 @@ export async function refusal (response: Response): Promise<Refused> {
   const { status } = response
   return {
     ...refused(
-      'unavailable',
+      // By these an intermediary refuses what was sent, and would do so again.
+      status === 413 ? 'message_too_large' : status === 403 ? 'forbidden' : 'unavailable',
       `HTTP ${status}`,
       status === 204 ? 'never' : status === 401 ? 'refresh' : 'backoff',
       retryAfter(response)
