@@ -3,7 +3,7 @@ import type { Refused } from './errors.js'
 import type { Frame, FrameData, JoinData, UpFrame } from './links/link.js'
 import type { Core, Part } from './part.js'
 import type { Channel, Locks } from './platform.js'
-import type { Handle } from './room-types.js'
+import type { Handle, Room } from './room-types.js'
 import type { CoreClient, RealtimeError } from './types.js'
 
 /** What the hub writes. */
@@ -18,6 +18,8 @@ export interface Letter {
   readonly frame?: Frame
   /** A room without a position, which has lost events. */
   readonly gap?: string
+  /** The keys of all values that a room has: what a tab has beside them was removed while it was away. */
+  readonly kept?: { readonly room: string, readonly keys: Readonly<Record<string, readonly string[]>> }
 }
 
 /** What the link of a tab writes. */
@@ -47,6 +49,8 @@ const AWAY: Refused = { code: 'unavailable', message: 'no link', retry: 'now' }
 const NOT_JOINED: Refused = { code: 'not_joined', message: 'join the room first', retry: 'never' }
 /** Questions of the server that are denied on some links and not on others; of more it is not told. */
 const DENIED = 1_000
+/** Milliseconds in which the values of a room come that the server sends behind its answer. */
+const SETTLED = 1_000
 
 /** What of an error can be written to another tab. */
 function plain ({ message, cause, ...rest }: RealtimeError): Refused { return { ...rest, message } as Refused }
@@ -160,6 +164,15 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     post(epoch ? { frame: { type: 'gap', room: name!, data: { epoch, to: offset! } } as Frame } : { gap: name! })
   })
 
+  /** Tells the tabs which values a room has when all have come: of removals before, nobody tells who comes back. */
+  const settle = (room: Room): void => {
+    line.after(`state ${room.name}`, SETTLED, () => {
+      const keys = [...room.state as ReadonlyMap<string, ReadonlyMap<string, unknown>>]
+        .map(([event, values]) => [event, [...values.keys()]])
+      if (room.isIn) post({ kept: { room: room.name, keys: Object.fromEntries(keys) as Record<string, string[]> } })
+    })
+  }
+
   /** Lets a link into a room that the hub is in: what it has missed, and then what all are told. */
   const admit = async (from: string, frame: UpFrame, handle: Handle): Promise<void> => {
     const { room, host } = handle
@@ -201,6 +214,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       for (const data of values.values()) send({ type, data, timestamp: Date.now() } as Frame)
     }
     texts?.wholes().forEach(send)
+    settle(room)
   }
 
   const join = (from: string, rooms: Map<string, Handle>, frame: UpFrame): void => {
@@ -217,12 +231,14 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     handle.enter = (entered) => {
       enter(entered)
       if (!isAdmitted) void admit(from, frame, handle).then(() => { isAnswered = true })
-      // The members may be others than before the break: by a hole in the sequence the tab asks for them.
-      else if (room.sequence! >= 0) {
-        post({
-          to: from,
-          frame: { type: 'presence', room: name, data: { sequence: room.sequence! + 2, joined: [], left: [] } } as Frame
-        })
+      else {
+        // The end of the link has ended the wait for the values.
+        settle(room)
+        // The members may be others than before the break: by a hole in the sequence the tab asks for them.
+        if (room.sequence! >= 0) {
+          const data = { sequence: room.sequence! + 2, joined: [], left: [] }
+          post({ to: from, frame: { type: 'presence', room: name, data } as Frame })
+        }
       }
       isAdmitted = true
     }

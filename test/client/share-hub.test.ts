@@ -603,6 +603,35 @@ t.test('when the link moves, tabs are told of no member who has left where there
   t.same(left, [])
 })
 
+t.test('a tab that comes back to the shared link has no value that was removed meanwhile, and is told so', async (t) => {
+  const app = await start(t)
+  const { rooms } = app.app
+  const set = async (team: string): Promise<unknown> => await rooms.broadcast('chat/1', 'score', { team, points: 1 })
+  for (const team of ['red', 'blue']) await set(team)
+  const open = browser(t, app)
+  let isAway = false
+  const waiting: Array<() => void> = []
+  const later = (callback: () => void, wait?: number): unknown =>
+    isAway ? waiting.push(callback) : setTimeout(callback, wait)
+  const [one, two] = [open(), open({}, { setTimeout: later })]
+  const [stays, back] = [one, two].map((tab) => tab.join('chat/1')) as [NamedRoom, NamedRoom]
+  await Promise.all([stays.joined, back.joined])
+  const teams = (room: NamedRoom): string => [...(room.state.get('score') as Map<string, unknown>).keys()].sort().join()
+  await until('both have the values', () => [stays, back].every((room) => teams(room) === 'blue,red'))
+  const removed: string[] = []
+  for (const room of [stays, back]) room.on('removed', ({ key }) => { removed.push(key) })
+
+  isAway = true
+  two.reconnect()
+  await rooms.remove('chat/1', 'score', 'red')
+  await set('green')
+  await until('the other tab has heard', () => teams(stays) === 'blue,green')
+  isAway = false
+  for (const callback of waiting) callback()
+  await until('it has what there is', () => teams(back) === 'blue,green')
+  t.same(removed, ['red', 'red'])
+})
+
 t.test('a POST whose credential is refused makes the tab that has the link take a fresh one', async (t) => {
   const app = await start(t)
   let asked = 0
