@@ -52,27 +52,25 @@ export function actionsOf (client: CoreClient, nameNow: () => MaybeName): Pick<A
 /** The connection of a client. */
 export function connectionSource (client: CoreClient): Source<ConnectionView> {
   let error: RealtimeError | undefined
-  let view: ConnectionView | undefined
+  let view = UNCONNECTED
   return {
     blank: UNCONNECTED,
     read () {
       const { state, transport, userId } = client
       if (state === 'open') error = undefined
-      if (state !== view?.state || transport !== view.transport || error !== view.error) {
+      if (state !== view.state || transport !== view.transport || error !== view.error) {
         view = { state, transport, userId, error }
       }
       return view
     },
     watch (changed) {
-      const offState = client.on('state', changed)
-      const offError = client.on('error', (latest) => {
-        if (!latest.room) error = latest
-        changed()
-      })
-      return () => {
-        offState()
-        offError()
-      }
+      const offs = [client.on('state', changed), client.on('error', (latest) => {
+        if (!latest.room) {
+          error = latest
+          changed()
+        }
+      })]
+      return () => { offs.forEach((off) => { off() }) }
     }
   }
 }
