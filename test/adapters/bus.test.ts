@@ -213,11 +213,15 @@ const STRANGE_POSITIONS: typeof STRANGE = [
 ]
 
 /** What nodes keep in a NATS server, as somebody else may write it. */
-async function bucketsOf (t: Test, url: string): Promise<{ state: KV, denied: KV }> {
+async function bucketsOf (t: Test, url: string): Promise<Record<'state' | 'claimed' | 'denied', KV>> {
   const connection = await connectNats({ servers: [url] })
   t.teardown(async () => { await connection.close() })
   const kvm = new Kvm(connection)
-  return { state: await kvm.open('realtime_state'), denied: await kvm.open('realtime_denials') }
+  return {
+    state: await kvm.open('realtime_state'),
+    claimed: await kvm.open('realtime_claims'),
+    denied: await kvm.open('realtime_denials')
+  }
 }
 
 async function undecodable ({ app }: Running): Promise<number> {
@@ -284,13 +288,14 @@ for (const { name, program, open } of buses) {
         const { leases, claims, denials, presence } = own.adapter
         await denials!.isDenied(['user:nobody'])
         await leases!.count('user:nobody')
-        const { state, denied } = await bucketsOf(t, url)
+        await claims!.take('nobody')
+        const { state, claimed, denied } = await bucketsOf(t, url)
         const keys = [
-          stateKey('lease', 'user:ann'),
-          stateKey('claim', 'ann 1'),
-          stateKey('value', 'ticket'),
-          stateKey('presence', ROOM)
-        ]
+          [state, stateKey('lease', 'user:ann')],
+          [claimed, stateKey('claim', 'ann 1')],
+          [claimed, stateKey('value', 'ticket')],
+          [state, stateKey('presence', ROOM)]
+        ] as const
         const counted = (): number => Number(own.adapter.stats!().undecodable)
         const unread = async (what: string, read: () => unknown): Promise<unknown> => {
           const before = counted()
@@ -299,7 +304,7 @@ for (const { name, program, open } of buses) {
           return value
         }
         for (const text of ['}', 'null', '[]', '{"v":"9"}', '"x"']) {
-          for (const key of keys) await state.put(key, text)
+          for (const [bucket, key] of keys) await bucket.put(key, text)
           await denied.put(stateKey('denial', 'user:ann'), text)
           t.equal(await unread(`lease ${text}`, () => leases!.count('user:ann')), 0)
           t.equal(await unread(`value ${text}`, () => claims!.take('ticket')), undefined)
@@ -329,15 +334,16 @@ for (const { name, program, open } of buses) {
         const { leases, claims, denials, presence } = (await node(t, adapter())).adapter
         await denials!.isDenied(['user:nobody'])
         await leases!.count('user:nobody')
-        const { state, denied } = await bucketsOf(t, url)
+        await claims!.take('nobody')
+        const { state, claimed, denied } = await bucketsOf(t, url)
         const later = '{"v":2,"of":"tomorrow"}'
         const keys = [
-          stateKey('lease', 'user:ann'),
-          stateKey('claim', 'ann 1'),
-          stateKey('value', 'ticket'),
-          stateKey('presence', ROOM)
-        ]
-        for (const key of keys) await state.put(key, later)
+          [state, stateKey('lease', 'user:ann')],
+          [claimed, stateKey('claim', 'ann 1')],
+          [claimed, stateKey('value', 'ticket')],
+          [state, stateKey('presence', ROOM)]
+        ] as const
+        for (const [bucket, key] of keys) await bucket.put(key, later)
         await denied.put(stateKey('denial', 'user:ann'), later)
         const entry = { userId: 'ann', connection: CONNECTION }
         const asks: Array<() => Promise<unknown>> = [
@@ -350,7 +356,7 @@ for (const { name, program, open } of buses) {
         ]
         for (const ask of asks) await t.rejects(ask(), { code: 'unavailable' })
         t.equal(await denials!.isDenied(['user:ann']), true)
-        for (const key of keys) t.equal((await state.get(key))!.string(), later)
+        for (const [bucket, key] of keys) t.equal((await bucket.get(key))!.string(), later)
         t.equal((await denied.get(stateKey('denial', 'user:ann')))!.string(), later)
       }
     )

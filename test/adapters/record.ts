@@ -121,7 +121,7 @@ async function recordNats (t: { teardown: (callback: () => unknown) => void }): 
   heard.unsubscribe()
   const keys: Record<string, string> = {}
   const kvm = new Kvm(raw)
-  for (const bucket of ['realtime_denials', 'realtime_state']) {
+  for (const bucket of ['realtime_denials', 'realtime_claims', 'realtime_state']) {
     const values = await kvm.open(bucket)
     for await (const key of await values.keys()) {
       const entry = await values.get(key)

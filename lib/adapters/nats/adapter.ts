@@ -31,7 +31,7 @@ import { NatsRereading } from './rereading.js'
 import { NatsSetup } from './setup.js'
 import { NatsState } from './state.js'
 import { NatsTexts } from './texts.js'
-import { natsClaims, natsDenials, natsLeases } from './stores.js'
+import { CLAIMS_SPARE, natsClaims, natsDenials, natsLeases } from './stores.js'
 import { arrivalOf, NatsStreams } from './streams.js'
 import { tokenOf } from './tokens.js'
 import { VersionClocks } from './version-clocks.js'
@@ -42,7 +42,7 @@ import { Repeats } from '../broker/repeats.js'
 import { pageOf, type FollowedStream } from '../broker/tail.js'
 import { Unread } from '../broker/unread.js'
 import { decodePayload, originOf, splitOrigin } from '../broker/payload.js'
-import { DAY } from '../../retention/bounds.js'
+import { DAY, IDEMPOTENCY } from '../../retention/bounds.js'
 
 export type { NatsOptions } from './options.js'
 
@@ -161,6 +161,8 @@ class NatsAdapter implements Adapter {
       (stream) => { drift.look(stream) }
     )
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
+    // Each message leaves a key there, so it keeps them no longer than it has to.
+    const claimed = bucket('claims', Math.min(idempotency, IDEMPOTENCY) + CLAIMS_SPARE)
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
     const lives = new NatsLives({
       link,
@@ -213,7 +215,7 @@ class NatsAdapter implements Adapter {
       clock,
       nodes,
       presence,
-      states: [values, denied, known],
+      states: [values, denied, known, claimed],
       streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
       latest,
       lost,
@@ -234,7 +236,7 @@ class NatsAdapter implements Adapter {
     }
     this.presence = presence
     this.leases = natsLeases(values, clock, nodes, this.#unread)
-    this.claims = new BoundedClaims(natsClaims(values, clock, this.#unread))
+    this.claims = new BoundedClaims(natsClaims(claimed, clock, this.#unread))
     this.denials = natsDenials(denied, clock, this.#unread)
     this.secret = (proposed) => known.change(
       'shared.secret',

@@ -11,6 +11,9 @@ import type { Unread } from '../broker/unread.js'
 
 /** Milliseconds between two requests to a bucket that has no leader. */
 const AGAIN = 50
+/** Milliseconds after which a bucket that keeps its values longer by now is looked at again. */
+const SETTLED = 200
+const NANOS = 1_000_000
 /** Attempts to change one key before it counts as too contended. */
 const TRIES = 100
 
@@ -33,7 +36,12 @@ const MAX_REMEMBERED = 1_000
 const LED = 1_000
 
 /** A change by this node; without the value where that is too large to be remembered. */
-interface Written { readonly value: string | undefined, readonly revision: number }
+interface Written {
+  readonly value: string | undefined
+  readonly revision: number
+  /** When it was sent, by `performance.now()`. */
+  readonly at: number
+}
 
 /** What this node knows of the data of the bucket, for as long as it is the same data. */
 interface Data {
@@ -78,6 +86,8 @@ export class NatsState {
   readonly #onForgotten: () => void
   readonly #onOpened: (stream: string) => void
   #bucket: Promise<KV> | undefined
+  /** Milliseconds that values are needed, as far as that was told; 0 where the bucket is made for as long as any. */
+  #lasting = 0
   #data: Data = { newest: 0, stamp: undefined }
   /** Stamps that were sent, answered or not. */
   #stamps = 0
@@ -114,6 +124,16 @@ export class NatsState {
     if (isOther) this.#data = { newest: 0, stamp: undefined }
   }
 
+  /**
+   * Tells how long a value that is written from now on is needed. A bucket that keeps its values shorter is changed
+   * first, and never back: other nodes may need theirs for longer.
+   */
+  lasts (ttl: number): void {
+    if (ttl <= this.#lasting) return
+    this.#lasting = Math.max(Math.ceil(ttl), this.#plan.ttl)
+    this.#bucket = undefined
+  }
+
   /** Called when the bucket was emptied, created again, or has older data than before. */
   #wentBack (): void {
     this.forget(true)
@@ -123,13 +143,41 @@ export class NatsState {
   async #opened (): Promise<KV> {
     if (!this.#link.isUp) throw away()
     if (this.#bucket === undefined) {
-      const opening = this.#link.bucket(this.#name, this.#plan)
+      const opening = this.#open()
       this.#bucket = opening
       opening.then(() => { this.#onOpened(`KV_${this.#name}`) }, () => {
         if (this.#bucket === opening) this.#bucket = undefined
       })
     }
     return await this.#bucket
+  }
+
+  async #open (): Promise<KV> {
+    const bucket = await this.#link.bucket(this.#name, this.#plan)
+    if (this.#lasting > 0) await this.#prolong()
+    return bucket
+  }
+
+  async #prolong (): Promise<void> {
+    const stream = `KV_${this.#name}`
+    const { streams } = this.#link.jsm
+    for (;;) {
+      const { config: { max_age: age } } = await this.#link.attempt(() => streams.info(stream))
+      const wanted = this.#lasting * NANOS
+      if (age === 0 || age >= wanted) return
+      await this.#link.attempt(() => streams.update(stream, { max_age: wanted }))
+      // A node that needs less may have read the old age as well, and write its own over this one.
+      await delay(SETTLED)
+    }
+  }
+
+  /** Returns what this node wrote last, as long as the bucket keeps it: it is not missing where its time is over. */
+  #writtenLast (key: string): Written | undefined {
+    const written = this.#written.get(key)
+    const ttl = Math.max(this.#plan.ttl, this.#lasting)
+    if (written === undefined || ttl === 0 || performance.now() - written.at < ttl) return written
+    this.#written.delete(key)
+    return undefined
   }
 
   /**
@@ -170,7 +218,7 @@ export class NatsState {
   async insist<T> (asking: Asking, ask: () => Promise<T>): Promise<T> { return await this.#link.insist(asking, ask) }
 
   async read (key: string): Promise<string | undefined> {
-    return valueOf(await this.#entry(key, this.#written.get(key)))
+    return valueOf(await this.#entry(key, this.#writtenLast(key)))
   }
 
   /**
@@ -317,7 +365,7 @@ export class NatsState {
   }
 
   async #apply (key: string, batch: readonly Waiting[]): Promise<void> {
-    const written = this.#written.get(key)
+    const written = this.#writtenLast(key)
     const isKnown = written?.value !== undefined
     if (isKnown && await this.#applyTo(key, batch, written)) return
     for (let tries = 0; tries < TRIES; tries++) {
@@ -347,10 +395,11 @@ export class NatsState {
     const changed = value
     this.#written.delete(key)
     this.#unsure.delete(key)
+    const at = performance.now()
     try {
       const revision = await this.#give((bucket) => this.#replace(bucket, key, changed, from.revision))
       if (revision === undefined) return false
-      remember(this.#written, key, { value: changed.length <= MAX_REMEMBERED ? changed : undefined, revision })
+      remember(this.#written, key, { value: changed.length <= MAX_REMEMBERED ? changed : undefined, revision, at })
       return true
     } catch (error) {
       if (isConflict(error)) return false

@@ -75,6 +75,13 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
   }
 }
 
+/**
+ * Milliseconds that the server keeps claims and values beyond their end, because its clock, by which it removes them,
+ * need not be exactly the one that this end is compared with.
+ */
+export const CLAIMS_SPARE = 5_000
+
+/** @param state a bucket of their own, that keeps them for as long as the longest of them is needed and no longer */
 export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread): ClaimStore {
   const living = <T extends { readonly until: number }>(
     kind: string,
@@ -86,6 +93,7 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
   }
   return {
     async claim (key, hash, lease, _owner, holder): Promise<Claim> {
+      state.lasts(lease + CLAIMS_SPARE)
       // Where it may have been written all the same, the caller hears it, and releases it.
       return await state.change<Claim>(stateKey('claim', key), (value) => {
         const known = living('claim', value, decodeClaim)
@@ -101,6 +109,7 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
       })
     },
     async settle (key, hash, outcome, ttl, _owner, holder) {
+      if (outcome !== undefined) state.lasts(ttl + CLAIMS_SPARE)
       await state.change(stateKey('claim', key), (value) => {
         const known = living('claim', value, decodeClaim)
         if (known !== undefined && known.hash !== hash) return { result: undefined }
@@ -112,6 +121,7 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
       })
     },
     async put (key, value, ttl) {
+      state.lasts(ttl + CLAIMS_SPARE)
       await state.write(stateKey('value', key), JSON.stringify({ value, until: clock.now() + ttl }))
     },
     async take (key) {

@@ -1,12 +1,20 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream'
+import { connect } from '@nats-io/transport-node'
+import t, { type Test } from 'tap'
 import { nats } from '../../../lib/adapters/nats/adapter.js'
 import { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, NATS_USER, natsAccount, startNats, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { live, node, reliable, said } from '../../../lib/adapters/contract/host.js'
 import { publishFrom } from './publishers.js'
+
+async function admin (t: Test, { url }: Server): Promise<JetStreamManager> {
+  const connection = await connect({ servers: [url] })
+  t.teardown(() => connection.close())
+  return await jetstreamManager(connection)
+}
 
 const reason = missing('nats-server')
 if (reason !== false) t.plan(0, reason)
@@ -36,6 +44,55 @@ else {
       await t.rejects(node(t, nats({ url }), 'b'), { code: 'REALTIME_ERR_ADAPTER', message: /jetstream: false/ })
     }
   )
+
+  t.test('nats: the server keeps claims with their outcomes for as long as a message id holds, and no longer', async (t) => {
+    const server = await startNats(t)
+    const { adapter: { claims } } = await node(t, nats({ url: server.url, idempotency: 1_000 }), 'a')
+    const jsm = await admin(t, server)
+    const kept = async (): Promise<number> => {
+      let count = 0
+      for await (const { config: { name }, state } of jsm.streams.list('$KV.>')) {
+        if (name !== 'KV_realtime_state' && name !== 'KV_realtime_claims') continue
+        const { state: { subjects = {} } } = await jsm.streams.info(name, { subjects_filter: '>' })
+        count += state.messages === 0 ? 0 : Object.keys(subjects).filter((key) => key.includes('.claim.')).length
+      }
+      return count
+    }
+    const keys = Array.from({ length: 50 }, (_, index) => `ann\nm-${index}`)
+    await Promise.all(keys.map(async (key) => {
+      await claims!.claim(key, 'hash', 1_000)
+      await claims!.settle(key, 'hash', '{"data":1}', 1_000)
+    }))
+    t.match(await claims!.claim(keys[0]!, 'hash', 1_000), { state: 'settled' })
+    t.equal(await kept(), 50)
+    await until('the server holds none of them', async () => await kept() === 0, 12_000)
+    t.match(await claims!.claim(keys[0]!, 'hash', 1_000), { state: 'claimed' })
+  })
+
+  t.test('nats: claims and tickets are kept for as long as the node that needs them longest says', async (t) => {
+    const server = await startNats(t)
+    const jsm = await admin(t, server)
+    const age = async (): Promise<number> => (await jsm.streams.info('KV_realtime_claims')).config.max_age / 1_000_000
+    const a = await node(t, nats({ url: server.url }), 'a')
+    const b = await node(t, nats({ url: server.url, idempotency: 1_000 }), 'b')
+    await b.adapter.claims!.claim('ann\nm-1', 'hash', 1_000)
+    t.equal(await age(), 6_000)
+    await a.adapter.claims!.claim('ann\nm-2', 'hash', 35_000)
+    t.equal(await age(), 125_000)
+    await a.adapter.claims!.put('ticket:abc', 'identity', 600_000.5)
+    t.equal(await age(), 605_001)
+    await b.adapter.claims!.claim('ann\nm-3', 'hash', 300_000)
+    t.equal(await age(), 605_001, 'another node needs it longer')
+    t.equal(await b.adapter.claims!.take('ticket:abc'), 'identity')
+    for (const id of ['m-1', 'm-2', 'm-3']) await a.adapter.claims!.settle(`ann\n${id}`, 'hash', '1', 120_000)
+    await jsm.streams.delete('KV_realtime_claims')
+    t.match(await b.adapter.claims!.claim('ann\nm-2', 'hash', 1_000), { state: 'claimed' }, 'with the bucket they go')
+    t.equal(await age(), 305_000)
+    await until('the other node notices', async () => {
+      await a.adapter.claims!.claim('ann\nm-4', 'hash', 1_000)
+      return await age() === 605_001
+    })
+  })
 
   t.test('nats: who stands at the end of a stream, behind events of other rooms, is not kept waiting for his own', async (t) => {
     const server = await startNats(t)

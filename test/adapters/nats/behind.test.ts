@@ -183,6 +183,21 @@ t.test('nor by what it does not know of a value that is too large to be remember
   t.equal(await leave(), large)
 })
 
+t.test('what a bucket keeps no longer is missing for no node, whoever has written it', async (t) => {
+  const leader = new Leader()
+  const state = new NatsState(leader.link, BUCKET, { ttl: 20, replicas: 3, storage: 'memory' })
+  const claim = async (): Promise<boolean> => await state.change(KEY, (value) => {
+    return value === undefined ? { value: 'ann', result: true } : { result: false }
+  })
+  t.equal(await claim(), true)
+  await sleep(25)
+  leader.messages.splice(0)
+  t.equal(await claim(), true)
+  await sleep(25)
+  leader.messages.splice(0)
+  t.equal(await state.read(KEY), undefined)
+})
+
 const clock = { now: () => Date.now(), shared: (time: number) => time } as NatsClock
 const denialsOf = (leader: Leader): ReturnType<typeof natsDenials> => {
   return natsDenials(stateOf(leader), clock, new Unread({ warn: () => undefined }))
