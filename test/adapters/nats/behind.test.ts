@@ -198,6 +198,25 @@ t.test('what a bucket keeps no longer is missing for no node, whoever has writte
   t.equal(await state.read(KEY), undefined)
 })
 
+t.test('a bucket whose time another node makes shorter at the same moment has the longer one all the same', async (t) => {
+  const { link } = new Leader()
+  const ages: number[] = [5_000]
+  Object.assign(link.jsm.streams, {
+    info: async () => ({ config: { max_age: ages.at(-1)! * 1_000_000 } }),
+    update: async (_name: string, config: { max_age: number }) => {
+      ages.push(config.max_age / 1_000_000)
+      if (ages.length === 2) ages.push(7_000)
+    }
+  })
+  const state = new NatsState(link, BUCKET, { ttl: 5_000, replicas: 3, storage: 'memory' })
+  state.lasts(9_000)
+  t.equal(await state.read(KEY), undefined)
+  t.same(ages, [5_000, 9_000, 7_000, 9_000])
+  state.lasts(8_000)
+  await state.read(KEY)
+  t.equal(ages.length, 4, 'who needs less changes nothing')
+})
+
 const clock = { now: () => Date.now(), shared: (time: number) => time } as NatsClock
 const denialsOf = (leader: Leader): ReturnType<typeof natsDenials> => {
   return natsDenials(stateOf(leader), clock, new Unread({ warn: () => undefined }))
