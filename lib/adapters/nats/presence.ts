@@ -49,6 +49,13 @@ interface Watched {
 
 type Named = { userId: string, data?: unknown }
 
+/** What came of steps: the room, the changes that were kept before, and those that were made. */
+interface Applied {
+  readonly present: StoredPresence
+  readonly kept: readonly PresenceChange[]
+  readonly changes: readonly PresenceChange[]
+}
+
 interface Waiting {
   readonly step: (present: StoredPresence, joined: Named[], left: Named[], changed: Named[]) => boolean
   readonly resolve: (present: StoredPresence) => void
@@ -299,15 +306,15 @@ export class NatsPresence implements PresenceStore {
       let taken: readonly Waiting[] = waiting
       let first: PresenceChange | undefined
       try {
-        const { present, changes } = await this.#options.state.change(stateKey('presence', room), (value) => {
+        const applied = await this.#options.state.change(stateKey('presence', room), (value) => {
           taken = [...waiting]
-          const applied = this.#apply(taken, value, this.#rooms.get(room)?.heard ?? 0)
-          first = applied.result.changes[0]
-          return applied
+          const done = this.#apply(taken, value, room)
+          first = done.result.changes[0]
+          return done
         }, isUrgent)
         this.#waiting.set(room, waiting.slice(taken.length))
-        this.#changed(room, present, changes)
-        for (const { resolve } of taken) resolve(present)
+        this.#changed(room, applied)
+        for (const { resolve } of taken) resolve(applied.present)
       } catch (error) {
         this.#waiting.set(room, waiting.slice(taken.length))
         if (first !== undefined && isUncertain(error) && !this.#untold.has(room)) {
@@ -319,20 +326,24 @@ export class NatsPresence implements PresenceStore {
     this.#waiting.delete(room)
   }
 
-  #apply (
-    steps: readonly Waiting[],
-    value: string | undefined,
-    heard: number
-  ): Step<{ present: StoredPresence, changes: PresenceChange[] }> {
+  #apply (steps: readonly Waiting[], value: string | undefined, room: string): Step<Applied> {
+    const heard = this.#rooms.get(room)?.heard
+    const told = Math.min(heard ?? Number.POSITIVE_INFINITY, this.#untold.get(room) ?? Number.POSITIVE_INFINITY)
     // A new room's sequence begins at the clock, so that a peer that knew an earlier life of this room cannot take this
     // one for it.
     const known = decoded('presence', value, decodePresence, this.#options.unread)
     const present = known ?? { sequence: this.#options.clock.now(), users: new Map<string, StoredUser>(), recent: [] }
+    const kept = present.recent
     const changes: PresenceChange[] = []
-    let isChanged = value === undefined || present.sequence < heard
+    const isOlder = present.sequence < (heard ?? 0)
+    // Where the newest change is not kept, its number may be the one that follows, and members would not ask. The
+    // number behind it leaves a hole for all who have missed it, and tells the others nothing.
+    const isUnsaid = present.sequence > told && kept.at(-1)?.sequence !== present.sequence
     // The store has older data than members have seen. Members ignore a number that they know, and take the next one
     // for an ordinary change; another node may have received more than this one. The clock is above all of them.
-    if (present.sequence < heard) present.sequence = Math.max(heard + 2, this.#options.clock.now())
+    if (isOlder) present.sequence = Math.max(heard! + 1, this.#options.clock.now())
+    if (isOlder || isUnsaid) changes.push({ sequence: ++present.sequence, joined: [], left: [] })
+    let isChanged = value === undefined || changes.length > 0
     for (const { step } of steps) {
       const [joined, left, changed]: [Named[], Named[], Named[]] = [[], [], []]
       if (step(present, joined, left, changed)) isChanged = true
@@ -344,11 +355,11 @@ export class NatsPresence implements PresenceStore {
         ...(changed.length === 0 ? {} : { changed })
       })
     }
-    present.recent = lastOf([...present.recent, ...changes])
-    return { ...(isChanged ? { value: encodePresence(present) } : {}), result: { present, changes } }
+    present.recent = lastOf([...kept, ...changes])
+    return { ...(isChanged ? { value: encodePresence(present) } : {}), result: { present, kept, changes } }
   }
 
-  #changed (room: string, present: StoredPresence, changes: readonly PresenceChange[]): void {
+  #changed (room: string, { present, kept, changes }: Applied): void {
     const { deliver, announce } = this.#options
     const watched = this.#rooms.get(room)
     const before = present.sequence - changes.length
@@ -358,10 +369,10 @@ export class NatsPresence implements PresenceStore {
       const { heard } = watched
       watched.heard = present.sequence
       watched.due = firstEnd(present)
-      if (heard !== undefined) for (const change of between(present, heard, before)) deliver(room, change)
+      if (heard !== undefined) for (const change of between(kept, heard, before)) deliver(room, change)
     }
     // Whoever makes a change again whose answer was lost finds it made, and changes nothing.
-    if (untold !== undefined) for (const change of between(present, untold, before)) announce(room, change)
+    if (untold !== undefined) for (const change of between(kept, untold, before)) announce(room, change)
     for (const change of changes) {
       // Of a room in which nobody is by this node, the announcement comes back like those of others.
       if (watched !== undefined) deliver(room, change)
@@ -370,14 +381,9 @@ export class NatsPresence implements PresenceStore {
   }
 }
 
-/**
- * The changes behind a number, up to another one. Where more were made than are kept, or the room has another life, a
- * number that does not follow makes members ask.
- */
-function between ({ recent }: StoredPresence, known: number, last: number): readonly PresenceChange[] {
-  if (known === last) return []
-  const missed = recent.filter(({ sequence }) => sequence > known && sequence <= last)
-  return missed.at(-1)?.sequence === last ? missed : [{ sequence: last, joined: [], left: [] }, ...missed]
+/** The changes behind a number, up to another one. Where not all of them are kept, the first that is leaves a hole. */
+function between (kept: readonly PresenceChange[], known: number, last: number): readonly PresenceChange[] {
+  return kept.filter(({ sequence }) => sequence > known && sequence <= last)
 }
 
 function firstEnd ({ users }: StoredPresence): number {

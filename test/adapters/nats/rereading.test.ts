@@ -450,6 +450,89 @@ t.test('changes of presence that could not be read when the link came back are t
   t.same(told.map(({ joined }) => joined.map(({ userId }) => userId)), rooms.map(() => ['bob']))
 })
 
+/** Whether a member asks for the list that has the number of the first of these changes, since one does not follow. */
+function isAsked ([first, ...changes]: readonly PresenceChange[]): boolean {
+  let { sequence } = first!
+  return changes.some((change) => change.sequence > sequence++ + 1)
+}
+
+/** A node that knows of `ann` alone, and another one by which all others come, of which the first is told nothing. */
+async function unheard (shared: Shared): Promise<{ near: NatsPresence, far: NatsPresence, told: PresenceChange[] }> {
+  const told: PresenceChange[] = []
+  const near = shared.presence('n', (change) => { told.push(change) })
+  const far = shared.presence('f', () => undefined)
+  await near.join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+  return { near, far, told }
+}
+
+async function renewed (store: NatsPresence, from: number, to: number): Promise<void> {
+  const users = Array.from({ length: to - from }, (_, index) => `u${from + index}`)
+  await store.renew(users.map((user) => ({ room: 'chat/1', entry: { userId: user, connection: user } })), 60_000)
+}
+
+t.test('of one change of presence that a node could not hear and that is too large to be kept, members ask', async (t) => {
+  for (const isSweep of [false, true]) {
+    const { near, far, told } = await unheard(new Shared())
+    await renewed(far, 0, 65)
+    if (isSweep) await near.sweep(['chat/1'])
+    await near.up()
+    t.ok(isAsked(told), JSON.stringify(told))
+    const { length } = told
+    for (let again = 0; again < 3; again++) await near.up()
+    t.equal(told.length, length, 'once')
+  }
+})
+
+t.test('a node that has heard a change of presence that another one missed is told of nobody again', async (t) => {
+  const shared = new Shared()
+  const heard: PresenceChange[] = []
+  const nodes: NatsPresence[] = []
+  const announce = (room: string, change: PresenceChange): void => { nodes[0]!.heard(room, change) }
+  nodes.push(shared.presence('h', (change) => { heard.push(change) }, announce))
+  await nodes[0]!.join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+  const far = shared.presence('f', () => undefined, announce)
+  const missed: PresenceChange[] = []
+  const near = shared.presence('n', (change) => { missed.push(change) }, announce)
+  await near.join('chat/1', { userId: 'bob', connection: 'c2' }, 60_000)
+  await renewed(far, 0, 65)
+  await near.up()
+  t.ok(isAsked(missed), JSON.stringify(missed))
+  await nodes[0]!.up()
+  t.equal(heard.reduce((count, { joined }) => count + joined.length, 0), 67)
+  t.notOk(isAsked(heard), JSON.stringify(heard.map(({ sequence }) => sequence)))
+})
+
+t.test('a change of presence that a node could not hear is told before one by it that leaves no room for it', async (t) => {
+  const { near, far, told } = await unheard(new Shared())
+  await renewed(far, 0, 30)
+  await renewed(near, 30, 90)
+  t.same(told.map(({ joined }) => joined.length), [1, 30, 60])
+  t.notOk(isAsked(told))
+})
+
+t.test('of a change of presence that is too large to be kept and whose answer was lost, members of all nodes ask', async (t) => {
+  const shared = new Shared()
+  const told: PresenceChange[] = []
+  const nodes: NatsPresence[] = []
+  const announce = (room: string, change: PresenceChange): void => {
+    for (const node of nodes) node.heard(room, change)
+  }
+  for (const id of ['n', 'f']) {
+    nodes.push(shared.presence(id, id === 'f' ? (change) => { told.push(change) } : () => undefined, announce))
+  }
+  const [near, far] = nodes as [NatsPresence, NatsPresence]
+  await far.join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+  for (const isMember of [false, true]) {
+    if (isMember) await near.join('chat/1', { userId: 'bob', connection: 'c2' }, 60_000)
+    told.splice(0, told.length - 1)
+    shared.losing = 1
+    const from = isMember ? 100 : 0
+    await t.rejects(renewed(near, from, from + 65), { code: 'unavailable', outcome: 'unknown' })
+    await renewed(near, from, from + 65)
+    t.ok(isAsked(told), JSON.stringify(told))
+  }
+})
+
 type Done = 'asked again' | 'the link is back' | 'a sweep'
 
 for (const then of ['asked again', 'the link is back', 'a sweep'] as readonly Done[]) {
