@@ -325,15 +325,22 @@ export class Slots {
     for (const [name, place] of lent) this.#takeRoom(held, name, place.capacity, place)
     if (this.#leases === undefined) return
     this.#leaseBack(holder, held, lent).catch((error: unknown) => {
-      if (!(error instanceof Refusal) || error.word === 'unavailable') this.#onError(error)
+      if (!isTaken(error)) this.#onError(error)
       // It may have ended meanwhile, and another one have its id.
       else if (this.#holders.get(holder) === held) this.#onLost(holder)
     })
   }
 
+  /**
+   * One lease that cannot be taken keeps none of the others back, since only those that are taken are renewed.
+   *
+   * @throws Refusal that another has taken a slot; else what came of the first that failed
+   */
   async #leaseBack (holder: string, held: Holder, rooms: ReadonlyMap<string, Place>): Promise<void> {
-    await this.#leaseUser(holder, held)
-    for (const [name, { capacity }] of rooms) await this.#leaseRoom(held, holder, name, capacity)
+    const leases = [...rooms].map(([name, { capacity }]) => this.#leaseRoom(held, holder, name, capacity))
+    const results = await Promise.allSettled([this.#leaseUser(holder, held), ...leases])
+    const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []))
+    if (errors.length > 0) throw errors.find(isTaken) ?? errors[0]
   }
 
   #releaseUser (holder: string, held: Holder): void {
@@ -412,6 +419,9 @@ function roomFull (room: string, capacity: number | undefined): Refusal {
     why: { limit: 'capacity of the room', value: capacity }
   })
 }
+
+/** Whether the adapter has answered that others have what there is of a limit. */
+function isTaken (error: unknown): boolean { return error instanceof Refusal && error.word !== 'unavailable' }
 
 /** @param most connections of one user */
 export function userLimit (most: number): Refusal {

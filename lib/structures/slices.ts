@@ -59,6 +59,41 @@ export async function inBatches<T> (items: Iterable<T>, size: number, step: (ite
 }
 
 /**
+ * Does the same, and a step that fails keeps none of the others back, unless all of a batch fail as `isAway` says:
+ * those behind it would fail as well, and are not begun.
+ *
+ * @returns the items that failed, and why; those that were not begun with what came of that batch
+ */
+export async function settleInBatches<T> (
+  items: Iterable<T>,
+  size: number,
+  step: (item: T) => Promise<void>,
+  isAway: (error: unknown) => boolean
+): Promise<Map<T, unknown>> {
+  const failed = new Map<T, unknown>()
+  let away: { readonly error: unknown } | undefined
+  for (const list of listsOf(items, size)) {
+    if (away !== undefined) for (const item of list) failed.set(item, away.error)
+    else {
+      const errors: unknown[] = []
+      await Promise.all(list.map((item) => step(item).catch((error: unknown) => {
+        failed.set(item, error)
+        errors.push(error)
+      })))
+      if (errors.length === list.length && errors.every(isAway)) away = { error: errors[0] }
+    }
+    await nextTurn()
+  }
+  return failed
+}
+
+/** @throws what came of the first that failed */
+export function throwFirst (failed: ReadonlyMap<unknown, unknown>): void {
+  const first = failed.values().next()
+  if (first.done !== true) throw first.value
+}
+
+/**
  * Runs a step for each of very many items, `atOnce` of them in one turn of the event loop. The first ones run at once.
  */
 export async function inTurns<T> (items: Iterable<T>, atOnce: number, step: (item: T) => void): Promise<void> {

@@ -322,6 +322,30 @@ t.test('who cannot have its lent slot back is named, but not where the store cou
   }
 })
 
+t.test('one lease that cannot be taken back keeps no other one from it, nor from its renewal', async (t) => {
+  for (const missing of ['user:ann', 'room:chat/1', 'room:chat/2']) {
+    const store = new FakeStore()
+    const { slots, errors, lost } = make({ user: 1, whenUnavailable: 'refuse' }, store)
+    const rooms = ['chat/1', 'chat/2'].map((name) => ({ name, capacity: 10 }))
+    slots.reserve('old', 'ann', '', rooms)
+    await slots.lease('old', rooms)
+    slots.reserve('new', 'ann', '', rooms, 'old')
+    await settled()
+    store.answer = ({ key }) => {
+      if (key === missing) throw new Refusal('unavailable')
+      return true
+    }
+    slots.release('new')
+    await settled()
+    const wanted = ['old room:chat/1', 'old room:chat/2', 'old user:ann'].filter((name) => name !== `old ${missing}`)
+    t.same(store.sorted, wanted, missing)
+    t.same([errors.length, lost], [1, []])
+    store.held.clear()
+    await slots.restore()
+    t.same(store.sorted, wanted)
+  }
+})
+
 t.test('the connections of a user are those of this node, and those of the others where it has none', async (t) => {
   const store = new FakeStore()
   const { slots } = make({}, store)

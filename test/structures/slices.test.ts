@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { gather, inBatches, inLists, inTurns } from '../../lib/structures/slices.js'
+import { gather, inBatches, inLists, inTurns, settleInBatches, throwFirst } from '../../lib/structures/slices.js'
 
 const MANY = Array.from({ length: 5_000 }, (_, index) => index)
 
@@ -57,6 +57,28 @@ t.test(
     t.equal(begun, 20)
   }
 )
+
+t.test('of steps some at a time, one that fails keeps no other back, unless all of a batch find that nothing answers', async (t) => {
+  const isAway = (error: unknown): boolean => (error as Error).message === 'away'
+  const run = async (fails: (item: number) => string | undefined): Promise<[number, Map<number, unknown>]> => {
+    let begun = 0
+    const failed = await settleInBatches(MANY.slice(0, 95), 10, async (item) => {
+      begun++
+      await setImmediate()
+      const message = fails(item)
+      if (message !== undefined) throw new Error(message)
+    }, isAway)
+    return [begun, failed]
+  }
+  const [begun, some] = await run((item) => (item % 10 === 3 ? 'away' : item < 10 ? 'wrong' : undefined))
+  t.same([begun, some.size], [95, 19])
+  t.throws(() => { throwFirst(some) })
+  const [tried, all] = await run((item) => (item >= 20 ? 'away' : undefined))
+  t.same([tried, [...all.keys()]], [30, MANY.slice(20, 95)], 'those behind it have failed as well')
+  t.throws(() => { throwFirst(all) }, { message: 'away' })
+  const [, none] = await run(() => undefined)
+  t.doesNotThrow(() => { throwFirst(none) })
+})
 
 t.test('of very many that are stepped through in lists, one that fails keeps no other from its step', async (t) => {
   const seen: number[] = []

@@ -15,6 +15,15 @@ export class Declined extends Refusal {
 }
 
 /**
+ * Whether a broker has not answered, so that it would not answer the next question either. One that says what is wrong
+ * has answered, and that may be wrong with one value alone.
+ */
+export function isAway (error: unknown): boolean {
+  if (!(error instanceof Refusal) || error.word !== 'unavailable') return false
+  return error.cause === undefined && error.why === undefined
+}
+
+/**
  * Tells whether a broker, or one shard of it, can decide: it may be out of reach, which its link tells as well, or
  * answer and decline. One that declines is there, so nobody decides without it as long as it may be over soon; the
  * patience is that for one that is out of reach. Each of the three has a window of its own, since an answer to one says

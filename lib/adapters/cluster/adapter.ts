@@ -5,7 +5,7 @@ import { encodeKept } from '../../protocol/part-frames.js'
 import type { Position } from '../../protocol/position.js'
 import { HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
 import type { Awaitable } from '../../structures/awaitable.js'
-import { gather, inBatches } from '../../structures/slices.js'
+import { gather, settleInBatches, throwFirst } from '../../structures/slices.js'
 import { after, every } from '../../structures/timers.js'
 import type {
   Adapter, AdapterHost, ClaimStore, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceStore,
@@ -15,6 +15,7 @@ import { checkControl, checkPresenceChange, Undecodable } from '../broker/decode
 import { isFields } from '../broker/stored.js'
 import { FollowedRooms, type Hole } from '../broker/followed-rooms.js'
 import { Repeats } from '../broker/repeats.js'
+import { isAway } from '../broker/standing.js'
 import { clearOf, type Arrival, type Range } from '../broker/tail.js'
 import { Unread } from '../broker/unread.js'
 import { checkCluster } from '../options.js'
@@ -65,6 +66,8 @@ const GONE = 'hostCluster() was closed in the primary of this worker, and all th
 interface Known {
   /** Of the newest change of its presence that has come. */
   sequence: number
+  /** Number of the last time that this worker did not keep up since which it was read. */
+  read: number
 }
 
 class ClusterAdapter implements Adapter {
@@ -119,11 +122,11 @@ class ClusterAdapter implements Adapter {
       deliver: (room, _settings, packet, origin) => { this.#deliver(room, packet, origin) },
       read: (room, settings, hole) => this.#readHole(room, settings, hole),
       compare: async (due, done) => {
-        await inBatches(due, BATCH, async (followed) => {
+        throwFirst(await settleInBatches(due, BATCH, async (followed) => {
           const { room, settings, tail } = followed
           if (tail !== undefined) tail.check((await this.#page(room, { last: 1, limit: 1 }, settings)).top)
           done(followed)
-        })
+        }, isAway))
       }
     })
     const ask: Ask = (method, args, read) => this.#ask(method, args, read)
@@ -221,7 +224,7 @@ class ClusterAdapter implements Adapter {
   }
 
   async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {
-    const followed = this.#rooms.add(room, settings, { sequence: 0 })
+    const followed = this.#rooms.add(room, settings, { sequence: 0, read: this.#behind })
     try {
       const position = await this.#ask('subscribe', [room, settings], (answer) => maybe(answer, readPosition))
       if (followed.tail === undefined || position === undefined) return undefined
@@ -412,18 +415,21 @@ class ClusterAdapter implements Adapter {
 
   async #readAgain (): Promise<void> {
     const host = this.#host!
-    await inBatches(await gather(this.#rooms.values(), () => true), BATCH, async (followed) => {
+    const behind = this.#behind
+    const unread = await gather(this.#rooms.values(), ({ read }) => read < behind)
+    throwFirst(await settleInBatches(unread, BATCH, async (followed) => {
       const { room, settings } = followed
       if (settings.latest) for (const packet of await this.latest(room, settings)) void host.event(room, packet)
       if (settings.append !== undefined) {
         for (const text of await this.texts.read(room, settings)) void host.event(room, encodeKept(room, text))
       }
       const { sequence } = await this.presence.snapshot(room, 0)
+      followed.read = Math.max(followed.read, behind)
       if (sequence <= followed.sequence) return
       followed.sequence = sequence
       // A change behind a hole makes its reader ask.
       host.presence(room, { sequence, joined: [], left: [] })
-    })
+    }, isAway))
   }
 }
 

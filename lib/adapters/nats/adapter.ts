@@ -4,7 +4,7 @@ import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.
 import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
 import { grouped } from '../../structures/grouped.js'
-import { gather, inBatches } from '../../structures/slices.js'
+import { gather, settleInBatches } from '../../structures/slices.js'
 import { every } from '../../structures/timers.js'
 import type {
   Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication,
@@ -39,6 +39,7 @@ import { LogicalVersions } from './versions.js'
 import { checkNats } from '../options.js'
 import { Nodes } from '../broker/nodes.js'
 import { Repeats } from '../broker/repeats.js'
+import { isAway } from '../broker/standing.js'
 import { pageOf, type FollowedStream } from '../broker/tail.js'
 import { Unread } from '../broker/unread.js'
 import { decodePayload, originOf, splitOrigin } from '../broker/payload.js'
@@ -563,14 +564,14 @@ class NatsAdapter implements Adapter {
       done(followed)
       return false
     })
-    await inBatches(moved, BATCH, async (followed) => {
+    const failed = await settleInBatches(moved, BATCH, async (followed) => {
       followed.tail!.check(await streams.position(followed.room, followed.settings))
       done(followed)
-    })
-    if (moved.length === 0) return
+    }, isAway)
+    if (failed.size === moved.length) return
     // A server that leads no more may have told an older position.
     const isSure = (await streams.top(settings)).leader === top.leader
-    for (const followed of moved) followed.comparedAt = isSure ? top.offset : -1
+    for (const followed of moved) if (!failed.has(followed)) followed.comparedAt = isSure ? top.offset : -1
   }
 }
 

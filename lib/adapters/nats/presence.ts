@@ -1,5 +1,5 @@
 import { grouped } from '../../structures/grouped.js'
-import { gather, inBatches, inTurns } from '../../structures/slices.js'
+import { gather, inTurns, settleInBatches, throwFirst } from '../../structures/slices.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser, ShownUser } from '../adapter.js'
 import type { NatsClock } from './clock.js'
 import { keyOf } from '../../protocol/key.js'
@@ -10,6 +10,7 @@ import { stateKey } from './tokens.js'
 import { Nodes } from '../broker/nodes.js'
 import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from '../broker/stored.js'
 import { Stamps } from '../broker/stamps.js'
+import { isAway } from '../broker/standing.js'
 import { Burial, Round } from '../broker/sweeping.js'
 import type { Unread } from '../broker/unread.js'
 
@@ -43,9 +44,13 @@ interface Watched {
   due: number
   /** Time at which the last entry expires that was left here; no other node may be there to see it. */
   leftUntil: number
+  /** Number of the newest break of the link since which it was read. */
+  read: number
   /** Number of the last sweep in which it was a room with members here. */
   sweep: number
 }
+
+const NONE: ReadonlyMap<unknown, unknown> = new Map()
 
 type Named = { userId: string, data?: unknown }
 
@@ -92,7 +97,11 @@ export class NatsPresence implements PresenceStore {
   constructor (options: NatsPresenceOptions) {
     this.#options = options
     this.#burial = new Burial(options.nodes, async () => {
-      await inBatches(this.#rooms.keys(), BATCH, async (room) => { await this.#look(room) })
+      // Those of which that failed are due, so that the next sweep looks at them alone.
+      for (const room of (await this.#lookAt(this.#rooms.keys())).keys()) {
+        const watched = this.#rooms.get(room)
+        if (watched !== undefined) watched.due = 0
+      }
     })
   }
 
@@ -105,7 +114,8 @@ export class NatsPresence implements PresenceStore {
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<ShownUser | undefined> {
     if (!this.#rooms.has(room)) {
-      this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0, sweep: 0 })
+      const due = Number.POSITIVE_INFINITY
+      this.#rooms.set(room, { heard: undefined, due, leftUntil: 0, read: this.#breaks, sweep: 0 })
     }
     this.#stamps.begin(keyOf(room, entry.connection), entry.fence)
     const { users } = await this.#join(room, [entry], lease, false)
@@ -230,8 +240,14 @@ export class NatsPresence implements PresenceStore {
     return await this.#change(isUrgent, room, ({ users }, _joined, left) => expire(users, left, clock.now(), nodes))
   }
 
+  /** Looks at rooms, some at a time; those of which it fails keep none of the others back. */
+  async #lookAt (rooms: Iterable<string>): Promise<Map<string, unknown>> {
+    return await settleInBatches(rooms, BATCH, async (room) => { await this.#look(room) }, isAway)
+  }
+
+  /** @throws what came of one of the rooms, when all others have been swept */
   async sweep (rooms: Iterable<string>): Promise<void> {
-    if (this.#isBehind) await this.#catchUp()
+    const unread = this.#isBehind ? await this.#catchUp() : NONE
     const sweep = ++this.#sweep
     await inTurns(rooms, AT_ONCE, (room) => {
       const watched = this.#rooms.get(room)
@@ -244,14 +260,15 @@ export class NatsPresence implements PresenceStore {
       const watched = this.#rooms.get(room)
       return watched === undefined ? [] : [[room, watched]]
     })
-    await this.#tellRest()
-    await inBatches([...due, ...rest], BATCH, async ([room, watched]) => {
+    const untold = await this.#lookAt([...this.#untold.keys()])
+    const unswept = await settleInBatches([...due, ...rest], BATCH, async ([room, watched]) => {
       await this.#look(room)
       if (this.#rooms.get(room) !== watched || watched.leftUntil > now) return
       watched.leftUntil = 0
       if (!isHere(watched)) this.#rooms.delete(room)
-    })
+    }, isAway)
     await this.#burial.run(this.#leases)
+    for (const failed of [unread, untold, unswept]) throwFirst(failed)
   }
 
   /**
@@ -261,20 +278,21 @@ export class NatsPresence implements PresenceStore {
   async up (): Promise<void> {
     this.#breaks++
     this.#isBehind = true
-    await this.#catchUp()
+    const unread = await this.#catchUp()
+    const untold = await this.#lookAt([...this.#untold.keys()])
+    for (const failed of [unread, untold]) throwFirst(failed)
   }
 
-  async #catchUp (): Promise<void> {
+  /** Reads the rooms that have not been read since the link was broken last. */
+  async #catchUp (): Promise<ReadonlyMap<unknown, unknown>> {
     const before = this.#breaks
-    const rooms = await gather(this.#rooms, ([, { heard }]) => heard !== undefined)
-    await inBatches(rooms, BATCH, async ([room]) => { await this.#look(room) })
-    await this.#tellRest()
-    this.#isBehind &&= before !== this.#breaks
-  }
-
-  /** Reads the rooms of which a change may have been made that nobody was told. */
-  async #tellRest (): Promise<void> {
-    await inBatches([...this.#untold.keys()], BATCH, async (room) => { await this.#look(room) })
+    const rooms = await gather(this.#rooms, ([, { heard, read }]) => heard !== undefined && read !== before)
+    const unread = await settleInBatches(rooms, BATCH, async ([room, watched]) => {
+      await this.#look(room)
+      watched.read = before
+    }, isAway)
+    this.#isBehind &&= before !== this.#breaks || unread.size > 0
+    return unread
   }
 
   /** Takes a change that was announced. */

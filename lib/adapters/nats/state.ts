@@ -1,9 +1,10 @@
 import type { KV, KvEntry } from '@nats-io/kv'
 import { setTimeout as delay } from 'node:timers/promises'
 import { publishBehind } from './behind.js'
+import { Refusal } from '../../errors/refusal.js'
 import type { Stamp } from './clock.js'
 import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './link.js'
-import { Declined, type Asking } from '../broker/standing.js'
+import { Declined, isAway, type Asking } from '../broker/standing.js'
 import { OrderedMap } from '../../structures/ordered-map.js'
 import { subjectOf } from './tokens.js'
 import { isNewer } from '../broker/stored.js'
@@ -73,7 +74,7 @@ export class NatsState {
   readonly #line: Array<() => void> = []
   /** Behind all callers in the line. */
   readonly #later: Array<() => void> = []
-  /** Time of the last failed request, by the clock of the link. */
+  /** Time of the last request that was not answered, by the clock of the link. */
   #failedAt = Number.NEGATIVE_INFINITY
   /**
    * What this node wrote last, oldest first: as long as no other node has changed it, it need not be read to be
@@ -354,7 +355,8 @@ export class NatsState {
         if (now.length > 0) await this.#apply(key, now)
         for (const { resolve } of now) resolve()
       } catch (error) {
-        this.#failedAt = this.#link.clock.now()
+        // What is wrong with one key says nothing about those that wait.
+        if (isAway(error)) this.#failedAt = this.#link.clock.now()
         for (const { reject } of now) reject(error)
       }
     }
@@ -432,6 +434,10 @@ function remember<T> (all: OrderedMap<T>, key: string, value: T): void {
   if (all.size > MAX_WRITTEN) all.shift()
 }
 
+function newer (kind: string): Refusal {
+  return new Refusal('unavailable', { retryAfter: 1_000, cause: new Error(`a newer version has written it (${kind})`) })
+}
+
 /**
  * Decodes a value. One that cannot be read counts as none, so that the next change repairs it, and is counted as
  * unread.
@@ -445,6 +451,6 @@ export function decoded<T> (
   const isOfOthers = isNewer(text)
   const value = isOfOthers ? undefined : decode(text)
   if (value === undefined) unread.note(kind, text.length)
-  if (isOfOthers) throw away()
+  if (isOfOthers) throw newer(kind)
   return value
 }

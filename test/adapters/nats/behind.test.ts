@@ -8,6 +8,7 @@ import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
 import { Declined } from '../../../lib/adapters/broker/standing.js'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
+import { Refusal } from '../../../lib/errors/refusal.js'
 import { keyOf } from '../../../lib/protocol/key.js'
 
 const BUCKET = 'realtime_state'
@@ -99,6 +100,16 @@ async function count (state: NatsState): Promise<number> {
     return { value: String(next), result: next }
   })
 }
+
+t.test('one value that cannot be changed keeps none from its change of the many that wait behind it', async (t) => {
+  const state = stateOf(new Leader())
+  const changes = Array.from({ length: 300 }, (_, index) => state.change(`a${index}`, () => {
+    if (index === 1) throw new Refusal('unavailable', { cause: new Error('a newer version has written it') })
+    return { value: 'changed', result: index }
+  }, false))
+  const results = await Promise.allSettled(changes)
+  t.same(results.flatMap(({ status }, index) => (status === 'rejected' ? [index] : [])), [1])
+})
 
 for (const [seq, number] of [
   [99, 'under a number to come'],
