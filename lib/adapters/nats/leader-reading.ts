@@ -1,10 +1,13 @@
 import { away, type NatsLink } from './link.js'
-import type { Kept, Page, Part } from './pages.js'
+import type { Kept, Pace, Page, Part } from './pages.js'
 
 /** Requests under way at a time, in the first round and at most. */
 const LANES = { first: 4, most: 16 }
 /** Messages that one lane is likely to find, and at most. */
 const LANE = { likely: 2, most: 4 }
+
+/** That of a stream of which nothing has been read. */
+export function newPace (): Pace { return { width: LANES.first, apart: 1 } }
 
 /** The messages from the first number of a lane up to the first message that reaches the next lane. */
 interface Lane {
@@ -25,18 +28,19 @@ interface Lane {
  */
 export async function readLeader (
   link: NatsLink,
-  { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY, patience = Number.POSITIVE_INFINITY }: Part,
+  {
+    stream, subject, start, most, bytes = Number.POSITIVE_INFINITY, patience = Number.POSITIVE_INFINITY,
+    pace = newPace()
+  }: Part,
   batchOf: (read: number, size: number, count: number, bytes: number) => number
 ): Promise<Page> {
   const messages: Kept[] = []
   const until = performance.now() + patience
   let size = 0
-  let apart = 1
-  let width = LANES.first
   for (let seq = start; messages.length < most;) {
     const likely = Math.min(batchOf(messages.length, size, most, bytes), most - messages.length)
-    const count = Math.min(width, Math.ceil(likely / LANE.likely))
-    const step = apart * LANE.likely
+    const count = Math.min(pace.width, Math.ceil(likely / LANE.likely))
+    const step = pace.apart * LANE.likely
     const from = seq
     const lanes = await Promise.all(Array.from({ length: count }, async (_, index) => {
       const first = from + index * step
@@ -53,8 +57,8 @@ export async function readLeader (
     // Two servers have answered that both take themselves for the leader, or an event has come meanwhile.
     if (found.length === 0) throw away()
     seq = found.at(-1)!.seq + 1
-    apart = Math.max(1, Math.round((seq - from) / found.length))
-    width = Math.min(LANES.most, width * 2)
+    pace.apart = Math.max(1, Math.round((seq - from) / found.length))
+    pace.width = Math.min(LANES.most, pace.width * 2)
     if (performance.now() >= until) return { messages, isAll: false, isPart: true }
   }
   return { messages, isAll: false, isPart: false }

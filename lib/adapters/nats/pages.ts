@@ -7,6 +7,14 @@ export interface Kept {
   readonly text: string
 }
 
+/** How a stream is read message by message, as found so far: one page after another goes on with it. */
+export interface Pace {
+  /** Requests under way at a time. */
+  width: number
+  /** Numbers from one message of the subject to the next. */
+  apart: number
+}
+
 /** The part of a stream to read. */
 export interface Part {
   readonly stream: string
@@ -19,6 +27,8 @@ export interface Part {
   readonly bytes?: number | undefined
   /** Milliseconds after which it ends as if by the bytes, where messages are read one by one; absent for no bound. */
   readonly patience?: number | undefined
+  /** That of the pages before it; absent for the first. */
+  readonly pace?: Pace | undefined
 }
 
 /** What was read of it. */

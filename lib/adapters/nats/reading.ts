@@ -1,4 +1,4 @@
-import { readLeader } from './leader-reading.js'
+import { newPace, readLeader } from './leader-reading.js'
 import { away, type NatsLink } from './link.js'
 import type { Life, NatsLives, NumberedPlan } from './lives.js'
 import type { Kept, Page, Part } from './pages.js'
@@ -43,9 +43,10 @@ export async function fetchEvery (
   isWanted: (message: Kept) => boolean = () => true
 ): Promise<{ readonly messages: readonly Kept[], readonly last: number, readonly life: Life }> {
   const all: Kept[] = []
+  const pace = newPace()
   let known: Life | undefined
   for (let start = from; ;) {
-    const part = { stream: plan.name, subject, start, ...PAGE, patience: link.timeout / 4 }
+    const part = { stream: plan.name, subject, start, ...PAGE, patience: link.timeout / 4, pace }
     const { messages, isAll, life } = await lives.use(plan, async (opened) => {
       return { ...await fetchAll(link, part), life: opened.life }
     })

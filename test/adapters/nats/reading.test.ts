@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { NatsLink } from '../../../lib/adapters/nats/link.js'
-import { fetchAll } from '../../../lib/adapters/nats/reading.js'
+import type { NatsLives, NumberedPlan } from '../../../lib/adapters/nats/lives.js'
+import { fetchAll, fetchEvery } from '../../../lib/adapters/nats/reading.js'
 
 t.test('a page of a cluster that is slow ends with what has been read, so that its reader goes on from there', async (t) => {
   let asked = 0
@@ -57,6 +58,23 @@ t.test('a cluster whose answers take long is read many messages at a time, so th
   const took = performance.now() - start
   t.same([messages.map(({ seq }) => seq), isAll], [numbers, true])
   t.ok(took < 300 * 20 / 3, `300 messages took ${Math.round(took)} ms, one after the other they take 6000 ms`)
+})
+
+t.test('each page of a cluster is read as many messages at a time as the one before it', async (t) => {
+  const numbers = Array.from({ length: 300 }, (_, index) => 1 + index * 4)
+  let [underWay, most] = [0, 0]
+  const link = leaderOf(() => numbers, 1)
+  const asking: NatsLink['attempt'] = async (ask) => {
+    most = Math.max(most, ++underWay)
+    return await ask().finally(() => { underWay-- })
+  }
+  // A page ends behind its first round.
+  Object.assign(link, { timeout: 0, attempt: asking })
+  const lives = { use: (_plan: unknown, ask: (opened: object) => unknown) => ask({ life: { epoch: 'e' } }) }
+  const parts = { link, lives: lives as unknown as NatsLives }
+  const { messages } = await fetchEvery(parts, { name: 'kept' } as NumberedPlan, 'room', 1)
+  t.same(messages.map(({ seq }) => seq), numbers)
+  t.ok(most >= 8, `${most} at a time`)
 })
 
 t.test('each message of a cluster is read once and in order, however far apart messages are', async (t) => {
