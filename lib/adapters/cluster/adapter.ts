@@ -426,8 +426,9 @@ class ClusterAdapter implements Adapter {
       const { sequence } = await this.presence.snapshot(room, 0)
       followed.read = Math.max(followed.read, behind)
       if (sequence <= followed.sequence) return
+      // A change behind a hole makes its reader ask. Where one alone was missed there is none yet.
+      if (sequence === followed.sequence + 1) return await this.#ask('pass', [room], () => {})
       followed.sequence = sequence
-      // A change behind a hole makes its reader ask.
       host.presence(room, { sequence, joined: [], left: [] })
     }, isAway))
   }

@@ -82,6 +82,7 @@ const CALLS: Readonly<Record<string, Call>> = {
   },
   present: ({ core }, [room, userId]) => core.presence.isPresent(nameOf(room), nameOf(userId)),
   snapshot: ({ core }, [room, limit]) => core.presence.snapshot(nameOf(room), boundOf(limit)),
+  pass: ({ core }, [room]) => { core.presence.pass(nameOf(room)) },
   acquire: ({ slots, endOf }, [key, holder, limit, ttl]) =>
     slots.acquire(nameOf(key), nameOf(holder), boundOf(limit), endOf(boundOf(ttl))),
   renew: ({ slots, endOf }, [leases, ttl]) => {

@@ -188,6 +188,20 @@ for (const [what, ask] of Object.entries(LARGE_CALLS)) {
   })
 }
 
+t.test('cluster: members ask where one change of presence alone was given up while a worker did not keep up', async (t) => {
+  const { a, b, wire } = await two(t, { waiting: 100_000 })
+  await a.adapter.presence!.join('chat/1', ANN, LEASE)
+  const told = (): number[] => (b.host.changes.get('chat/1') ?? []).map(({ sequence }) => sequence)
+  await until('ann is told', () => told().length === 1)
+  const [known] = told() as [number]
+  wire.hold()
+  for (let count = 0; count < 60; count++) await a.adapter.publish('chat/1', said('x'.repeat(50_000)), reliable)
+  await a.adapter.presence!.leave('chat/1', ANN, 0)
+  wire.release()
+  await until('more is told', () => told().length > 1)
+  t.same(told(), [known, known + 2])
+})
+
 t.test('cluster: changes of presence that wait for a worker are bounded by their data', async (t) => {
   const { a, b, wire } = await two(t, { waiting: 1_000_000 })
   wire.hold('answers')

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import type { PresenceSnapshot } from '../../../lib/adapters/adapter.js'
+import type { PresenceChange, PresenceSnapshot } from '../../../lib/adapters/adapter.js'
 import { Keys } from '../../../lib/adapters/redis/keys.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'
@@ -102,6 +102,28 @@ else {
     t.same([list.sequence, list.total], [known.sequence + 1, 1])
     await until('the change is told', () => a.host.changes.get('chat/1')!.length >= 3, SOON)
     t.same(a.host.changes.get('chat/1')!.slice(2), [{ sequence: list.sequence, joined: [], left: [{ userId: 'bob' }] }])
+  })
+
+  t.test('redis: members ask where the one change of presence that a node missed is not kept any more', async (t) => {
+    const server = await startRedis(t)
+    const { proxy, url } = await proxied(t, server)
+    const [a, b] = [await join(t, url, 'a'), await join(t, server.url, 'b')]
+    for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
+    for (const [userId, { adapter }] of [['ann', a], ['bob', b]] as const) {
+      await adapter.presence!.join('chat/1', { userId, connection: `c-${userId}` }, 60_000)
+    }
+    const told = (node: Node): readonly PresenceChange[] => node.host.changes.get('chat/1') ?? []
+    await until('both are known', () => told(a).length === 2 && told(b).length === 2)
+    const { sequence } = told(a).at(-1)!
+    proxy.isDown = true
+    proxy.cut()
+    await b.adapter.presence!.leave('chat/1', { userId: 'bob', connection: 'c-bob' }, 0)
+    await admin(t, server).del(new Keys('realtime:').presence('chat/1')[4]!)
+    proxy.isDown = false
+    await until('a hole is told', () => told(a).at(-1)!.sequence > sequence + 1, SOON)
+    t.same(told(a).slice(2), [{ sequence: sequence + 2, joined: [], left: [] }])
+    await until('the other node goes on without one', () => told(b).at(-1)!.sequence === sequence + 2, SOON)
+    t.same(told(b).slice(2).map((change) => change.sequence), [sequence + 1, sequence + 2])
   })
 
   t.test('redis: messages of a server that took the place of another before it had everything, by a slower clock, come', async (t) => {

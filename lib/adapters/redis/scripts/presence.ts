@@ -287,7 +287,9 @@ return reply
 /**
  * Reads what a node has missed that has told the changes up to a sequence. Data older than what it has seen do not
  * include the last of these changes, and nothing would ever take them back: so the sequence continues above everything
- * that the node has seen, and members ask.
+ * that the node has seen, and members ask. Where the newest change is not kept any more, its number may be the one that
+ * follows, and members would take it for an ordinary change: the empty one behind it leaves a hole for whoever has
+ * missed it, and tells the others nothing.
  *
  * KEYS  as PRESENCE_JOIN
  * ARGV  1 run, 2 the sequence that it has told, 3 that it has seen
@@ -301,10 +303,14 @@ if sequence == ARGV[2] and sequence == ARGV[3] then return { sequence } end
 if not sequence or tonumber(sequence) < tonumber(ARGV[3]) then
   redis.call('HSET', meta, 'sequence', ARGV[3])
   redis.call('HDEL', meta, 'run')
-  sequence = bump()
+  announce({}, {})
   keep()
+else
+  local newest = redis.call('LRANGE', changes, 0, 0)[1]
+  if not newest or string.match(newest, '^{"sequence":(%d+)') ~= sequence then announce({}, {}) end
 end
-local reply = redis.call('LRANGE', KEYS[5], 0, -1)
+sequence = redis.call('HGET', meta, 'sequence')
+local reply = redis.call('LRANGE', changes, 0, -1)
 table.insert(reply, 1, sequence)
 return reply
 `)
