@@ -3,7 +3,7 @@ import { Refusal } from '../errors/refusal.js'
 import { keyOf } from '../protocol/key.js'
 import type { EventHead, Packet } from '../protocol/packet.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { inBatches } from '../structures/slices.js'
+import { inBatches, settleInBatches, throwFirst } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
 import type { Declaration } from './declaration.js'
 import { removalOf } from './publications.js'
@@ -124,13 +124,15 @@ export class OwnedValues {
 
   /**
    * Compares the values of some rooms with who is there. A value is removed when its user is missing twice in a row:
-   * who was cut off from the broker for a while is missing until it is announced again. Never rejects.
+   * who was cut off from the broker for a while is missing until it is announced again. A room or a value that fails
+   * keeps none of the others back. Never rejects.
    */
   async compare (): Promise<void> {
     if (this.#isComparing) return
     this.#isComparing = true
     try {
-      for (const room of [...this.#suspects.keys(), ...this.#next()]) await this.#compare(room)
+      const rooms = [...this.#suspects.keys(), ...this.#next()]
+      throwFirst(await settleInBatches(rooms, 1, (room) => this.#compare(room), () => false))
     } catch (error) {
       this.#options.onError(error)
     } finally {
@@ -190,11 +192,14 @@ export class OwnedValues {
   }
 
   async #remove (room: string, declaration: Declaration, packets: readonly Packet[]): Promise<void> {
-    await inBatches(packets, BATCH, async ({ event }) => {
+    const remove = async ({ event }: Packet): Promise<void> => {
       await this.#options.send(room, declaration, removalOf(event!))
-    })
+    }
+    throwFirst(await settleInBatches(packets, BATCH, remove, isUnavailable))
   }
 }
+
+function isUnavailable (error: unknown): boolean { return error instanceof Refusal && error.word === 'unavailable' }
 
 function ownersOf (packets: Iterable<Packet>): Set<string> {
   const owners = new Set<string>()
