@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import type { Adapter, AdapterHost, Published } from '../adapters/adapter.js'
+import type { Adapter, AdapterHost, Publication } from '../adapters/adapter.js'
 import { nameOf } from '../rooms/room-name.js'
 import { publishOptions } from './call-options.js'
 import type { Definition } from '../contract/types.js'
 import { DEFAULTS } from '../options/defaults.js'
-import { declare } from '../rooms/declaration.js'
+import { declare, type Declaration } from '../rooms/declaration.js'
 import { resolveOptions } from '../options/resolve.js'
 import { Hub } from '../rooms/hub.js'
 import { KeptByNodes } from '../rooms/kept-by-nodes.js'
@@ -86,10 +86,19 @@ export async function createPublisher ({ adapter, rooms, history, limits = {}, l
     state: () => undefined,
     missed: () => undefined
   })
-  const told = (event: string, what: string, publish: () => Promise<Published>): ReturnType<Rooms['broadcastAll']> => {
+  const told = (
+    event: string,
+    what: string,
+    room: () => string,
+    make: (declaration: Declaration) => Publication
+  ): ReturnType<Rooms['broadcastAll']> => {
     const published = async (): ReturnType<Rooms['broadcastAll']> => {
+      const name = room()
+      const { declaration } = hub.locate(name)
+      // Before anything is awaited: until then the caller may change its data, for the next event or for its own use.
+      const publication = make(declaration)
       await kept?.look()
-      return shape(await publish())
+      return shape(await hub.send(name, declaration, publication))
     }
     return hub.told(published(), what, { event })
   }
@@ -98,12 +107,13 @@ export async function createPublisher ({ adapter, rooms, history, limits = {}, l
     event: string,
     data: unknown,
     options?: unknown
-  ): ReturnType<Rooms['broadcastAll']> => told(event, 'a broadcast failed', async () =>
-    await hub.publish(room(), event, data, publishOptions(options)))
+  ): ReturnType<Rooms['broadcastAll']> => told(event, 'a broadcast failed', room, (declaration) =>
+    hub.publications.prepare(declaration, event, data, publishOptions(options)))
   return {
     broadcast: (room: unknown, event: string, data: unknown, options?: unknown) =>
       broadcast(() => nameOf(room), event, data, options),
-    remove: (room, event, key) => told(event, 'remove failed', async () => await hub.remove(nameOf(room), event, key)),
+    remove: (room, event, key) => told(event, 'remove failed', () => nameOf(room), (declaration) =>
+      hub.removal(declaration, event, key)),
     broadcastAll: (event, data) => broadcast(() => ALL, event, data),
     sendToUser: (userId, event, data) => broadcast(() => roomOfUser(userId), event, data),
     close: async () => { await adapter.close() }

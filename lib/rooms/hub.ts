@@ -251,11 +251,18 @@ export class Hub {
    */
   remove (name: string, type: string, key: unknown, options: PublishOptions = {}): Awaitable<Published> {
     const { declaration } = this.locate(name)
+    return this.send(name, declaration, this.removal(declaration, type, key, options))
+  }
+
+  /**
+   * Makes what removes the value of a key.
+   *
+   * @throws as `remove`
+   */
+  removal (declaration: Declaration, type: string, key: unknown, options: PublishOptions = {}): Publication {
     const removal = this.publications.removal(declaration, type, key, options)
-    if (this.#adapter.removal !== true) {
-      throw new REALTIME_ERR_ADAPTER(`the ${this.#adapter.name} adapter cannot remove values`)
-    }
-    return this.send(name, declaration, removal)
+    if (this.#adapter.removal === true) return removal
+    throw new REALTIME_ERR_ADAPTER(`the ${this.#adapter.name} adapter cannot remove values`)
   }
 
   /**

@@ -179,6 +179,25 @@ t.test('a publisher rejects with a code and never throws, whatever it is given',
   }
 })
 
+t.test('what a publisher publishes is what the data was at the call, as by app.rooms', async (t) => {
+  const published: unknown[] = []
+  class Heard extends MemoryAdapter {
+    override publish (...args: Parameters<MemoryAdapter['publish']>): ReturnType<MemoryAdapter['publish']> {
+      published.push(JSON.parse(args[1].data))
+      return super.publish(...args)
+    }
+  }
+  const publisher = await createPublisher({ adapter: new Heard(), rooms: [inbox, everyone, chat] })
+  t.teardown(async () => { await publisher.close() })
+  const data = { text: '', by: 'cron' }
+  const results = ['1', '2', '3'].map(async (text) => {
+    data.text = text
+    return await publisher.broadcast('chat/1', 'said', data)
+  })
+  await Promise.all(results)
+  t.same(published, ['1', '2', '3'].map((text) => ({ text, by: 'cron' })))
+})
+
 t.test('a call of a publisher that fails and is not awaited is told to its log, or as a warning of the process', async (t) => {
   class Away extends MemoryAdapter {
     override publish (): never { throw new Refusal('unavailable') }
