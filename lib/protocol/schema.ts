@@ -131,8 +131,12 @@ class Preparing {
     this.#work = new Work(limit)
   }
 
-  /** @param times how many values of one message this part may check */
-  visit (schema: unknown, path: string, scope: Scope, times: number): TSchema {
+  /**
+   * @param times how many values of one message this part may check
+   * @param isNamed whether TypeBox reads the names of properties from this part, for an intersection around it that
+   *   allows no others
+   */
+  visit (schema: unknown, path: string, scope: Scope, times: number, isNamed = false): TSchema {
     this.size++
     const where = path === '' ? 'the schema' : path
     if (!isRecord(schema)) throw new SchemaFault(`${where} is no schema; build it with TypeBox's Type`)
@@ -155,9 +159,9 @@ class Preparing {
     checkCarried(kind, where)
     checkBounds(own, where)
     checkTypes(own, where)
-    if (typeof own.$id !== 'string' || kind === 'Import') return this.#convert(own, path, scope, times)
+    if (typeof own.$id !== 'string' || kind === 'Import') return this.#convert(own, path, scope, times, isNamed)
     const part = this.#part()
-    part.schema = this.#convert(own, path, new Map(scope).set(own.$id, part), Infinity)
+    part.schema = this.#convert(own, path, new Map(scope).set(own.$id, part), Infinity, isNamed)
     return part.schema
   }
 
@@ -167,16 +171,17 @@ class Preparing {
     return part
   }
 
-  #convert (schema: TSchema, path: string, scope: Scope, times: number): TSchema {
+  #convert (schema: TSchema, path: string, scope: Scope, times: number, isNamed: boolean): TSchema {
     const { $id, ...rest } = schema
     const copy = { ...rest } as TSchema
     this.#foreign(schema, path)
     checkKeywords(schema, path === '' ? 'the schema' : path)
-    const child = (value: unknown, key: string, many = times): TSchema => this.visit(
+    const child = (value: unknown, key: string, many = times, hasNames = false): TSchema => this.visit(
       value,
       `${path}/${key}`,
       scope,
-      many
+      many,
+      hasNames
     )
     switch (kindOf(schema)) {
       case 'String': return this.#text(copy, path, times)
@@ -196,13 +201,17 @@ class Preparing {
           copy.items = schema.items.map((item: unknown, index) => child(item, `items/${index}`))
         }
         return copy
-      case 'Intersect':
-        copy.allOf = (schema.allOf as unknown[]).map((each, index) => child(each, `allOf/${index}`))
+      case 'Intersect': {
+        const { unevaluatedProperties: others } = schema as { unevaluatedProperties?: unknown }
+        const hasNames = isNamed || others === false || isRecord(others)
+        copy.allOf = (schema.allOf as unknown[]).map((each, index) => child(each, `allOf/${index}`, times, hasNames))
         if (isRecord(schema.unevaluatedProperties)) {
           copy.unevaluatedProperties = child(schema.unevaluatedProperties, 'unevaluatedProperties', Infinity)
         }
         return copy
-      case 'Union': return this.#union(copy, path, child, times)
+      }
+      case 'Union':
+        return this.#union(copy, path, (value, key) => child(value, key, times, isNamed), times, isNamed)
       case 'Not':
         copy.not = child(schema.not, 'not')
         return copy
@@ -222,7 +231,7 @@ class Preparing {
         const all = new Map(scope)
         for (const name of Object.keys(defs)) all.set(name, this.#part())
         for (const [name, definition] of Object.entries(defs)) {
-          all.get(name)!.schema = this.visit(definition, `${path}/$defs/${name}`, all, Infinity)
+          all.get(name)!.schema = this.visit(definition, `${path}/$defs/${name}`, all, Infinity, isNamed)
         }
         return all.get(schema.$ref as string)!.schema!
       }
@@ -333,7 +342,13 @@ class Preparing {
     )
   }
 
-  #union (copy: TSchema, path: string, child: (value: unknown, key: string) => TSchema, times: number): TSchema {
+  #union (
+    copy: TSchema,
+    path: string,
+    child: (value: unknown, key: string) => TSchema,
+    times: number,
+    isNamed: boolean
+  ): TSchema {
     const all = copy.anyOf as TSchema[]
     if (all.length > 4 && all.every((each) => isRecord(each) && each[Kind] === 'Literal')) {
       const values = new Set(all.map(({ const: value }) => value as unknown))
@@ -342,8 +357,11 @@ class Preparing {
     copy.anyOf = all.map((each, index) => child(each, `anyOf/${index}`))
     if (all.length <= FEW) return copy
     const name = discriminatorOf(all)
-    if (name === undefined) {
-      const fix = 'give each of them a required property of Type.Literal with a value of its own'
+    // A test in place of the union would hide the names of its properties, and no value would fit any more.
+    if (name === undefined || isNamed) {
+      const fix = name === undefined
+        ? 'give each of them a required property of Type.Literal with a value of its own'
+        : 'take unevaluatedProperties from the intersection around them'
       this.#work.tries(all.length, path === '' ? 'the schema' : path, times, fix)
       return copy
     }

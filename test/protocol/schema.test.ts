@@ -1,4 +1,5 @@
 import { FormatRegistry, Kind, Type, TypeRegistry, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import Fastify from 'fastify'
 import t from 'tap'
 import realtime, { defineRoom } from '../../lib/index.js'
@@ -277,4 +278,31 @@ t.test('prepared schemas accept and refuse what they did before', async (t) => {
     compile(Node).violations({ name: 'a', children: [{ name: 'b', children: [{ name: 1, children: [] }] }] }),
     [{ path: '/children/0/children/0/name', message: 'Expected string' }]
   )
+})
+
+t.test('an intersection without further properties knows those of a union, however many alternatives that has', async (t) => {
+  const Id = Type.Object({ id: Type.String() })
+  const closed = { unevaluatedProperties: false } as const
+  for (const count of [8, 9, 40]) {
+    const union = Type.Union(Array.from({ length: count }, (_, i) => Type.Object({ type: Type.Literal(`t${i}`) })))
+    for (const schema of [
+      Type.Intersect([union, Id], closed),
+      Type.Intersect([union, Id], { unevaluatedProperties: Type.Integer() }),
+      Type.Intersect([Type.Intersect([union, Type.Object({})]), Id], closed),
+      Type.Intersect([Type.Union([union, Type.Object({ type: Type.Integer() })]), Id], closed)
+    ]) {
+      const { check, violations } = compile(schema)
+      for (const value of [
+        { type: 't1', id: 'x' }, { type: 't7', id: 'x' }, { type: 't1' }, { type: 'other', id: 'x' }, { type: 1, id: 'x' },
+        { type: 't1', id: 'x', more: 1 }, { type: 't1', id: 'x', more: 'x' }
+      ]) {
+        const fits = Value.Check(schema, value)
+        t.equal(check(value), fits, `${count} ${JSON.stringify(value)}`)
+        t.equal(violations(value).length === 0, fits)
+      }
+      t.equal(check({ type: 't1', id: 'x' }), true)
+    }
+  }
+  const many = Type.Union(Array.from({ length: 200 }, (_, i) => Type.Object({ type: Type.Literal(`t${i}`) })))
+  t.throws(() => compile(Type.Array(Type.Intersect([many, Id], closed))), /take unevaluatedProperties from the intersection/)
 })
