@@ -11,6 +11,7 @@ import type { EventRule } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
 import { nameOf } from '../rooms/room-name.js'
 import { inTurns } from '../structures/slices.js'
+import { within } from '../structures/within.js'
 import { callOptions, checkTarget } from './call-options.js'
 import { AT_ONCE, peersOf, type Meant, type Places } from './targets.js'
 
@@ -70,11 +71,17 @@ export class Requests {
     const answers: Array<Promise<void>> = []
     let answer: { readonly data: unknown } | undefined
     let refused: unknown
+    let found = (): void => {}
+    const good = new Promise<void>((resolve) => { found = resolve })
+    const until = performance.now() + timeout
+    const late = (): Refusal => new Refusal('timeout', { message: 'an answer could not be checked in time' })
     const waiting = acks.wait(question.ack, timeout, (said) => {
-      answers.push(read(reply, said).then((value) => {
+      // A check of the application's own may never settle.
+      answers.push(within(Math.max(0, until - performance.now()), read(reply, said), late).then((value) => {
         answer ??= { data: value }
+        found()
         acks.cancel(question.ack)
-      }, (error: unknown) => { refused = error }))
+      }, (error: unknown) => { refused ??= error }))
     })
     const isHere = await this.give(question) > 0 && meant.connection !== undefined
     const others = control === undefined || isHere ? 0 : roster.others.length
@@ -82,7 +89,7 @@ export class Requests {
     if (others > 0) await control!.send({ type: 'request', ...question }).catch((error: unknown) => { failed = error })
     acks.seal(question.ack, failed === undefined ? others : 0)
     const { missing, unknown } = await waiting
-    await Promise.all(answers)
+    await Promise.race([good, Promise.all(answers)])
     if (answer !== undefined) return answer.data
     if (refused !== undefined) throw refused
     if (missing.length > 0 || unknown > 0) throw new Refusal('timeout', { message: 'no client has answered in time' })

@@ -196,6 +196,40 @@ t.test('the listener of a client answers by what it returns, and refuses by what
   }
 })
 
+t.test('a check of an answer that never settles ends with the question, and holds up no answer that fits', async (t) => {
+  const reply = {
+    '~standard': {
+      version: 1 as const,
+      vendor: 'test',
+      validate: (value: unknown) => value === 'hang'
+        ? new Promise<never>(() => {})
+        : Promise.resolve(value === 'odd' ? { issues: [{ message: 'odd' }] } : { value })
+    }
+  }
+  const asking = defineRoom('@user/:id', { events: { confirm: { data: Type.Object({}), reply } } })
+  const server = await start(t, { declare: (app) => { app.room(asking) } })
+  const [first, second] = [
+    await connect(server, { token: server.token('ada') }), await connect(server, { token: server.token('ada') })
+  ]
+  const ask = (timeout: number): Promise<unknown> =>
+    server.app.rooms.request({ user: 'ada', room: asking.at({ id: 'ada' }) }, 'confirm', {}, { timeout })
+  const answers = async (...answers: string[]): Promise<void> => {
+    for (const [index, peer] of [first, second].entries()) {
+      const { ack } = await peer.next('confirm') as unknown as { ack: string }
+      peer.send({ type: 'ack', id: ack, data: answers[index] } as never)
+    }
+  }
+  const good = ask(60_000)
+  await answers('hang', 'yes')
+  t.equal(await good, 'yes')
+  const hanging = t.rejects(ask(300), { code: 'timeout', message: /could not be checked in time/ })
+  await answers('hang', 'hang')
+  await hanging
+  const refused = t.rejects(ask(300), { code: 'invalid_message' })
+  await answers('odd', 'hang')
+  await refused
+})
+
 t.test('questions that are none are refused where they are asked, declared, and on the bus', async (t) => {
   const { app: { rooms } } = await start(t, { declare })
   const bad: Array<[object, string, unknown, object, RegExp]> = [
