@@ -5,8 +5,7 @@ import type { Adapter, ControlMessage, Published } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Denials } from '../auth/denials.js'
 import {
-  callOptions, checkClosed, checkGroup, checkRevoked, checkTarget, graceOption, publishOptions, stringOption,
-  type Revoked
+  checkClosed, checkGroup, checkRevoked, checkTarget, graceOption, publishOptions, type Revoked
 } from './call-options.js'
 import type { AnyAddress } from '../contract/types.js'
 import type { Readiness } from '../admission/readiness.js'
@@ -15,7 +14,7 @@ import type { Gathering } from '../dispatch/gathering.js'
 import type { Drain } from '../connection/drain.js'
 import { inPart, Refusal } from '../errors/refusal.js'
 import { REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM } from '../errors/misuse.js'
-import { checkCount, checkMoment, checkTime } from '../options/call-values.js'
+import { callOptions, checkCount, checkMoment, checkTime, signalOption, stringOption } from '../options/call-values.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { codes, isCode, type Code } from '../protocol/codes.js'
 import { isPosition, type Position } from '../protocol/position.js'
@@ -31,7 +30,6 @@ import type { ConnectionPage, ConnectionQuery } from '../types/connections.js'
 import type { StreamOptions, StreamText } from '../types/streams.js'
 import { ALL, roomOfUser } from '../rooms/built-in.js'
 import { OpeningWriter } from '../rooms/opening-writer.js'
-import type { TextWriter } from '../rooms/text-writer.js'
 import { shape, type PublishOptions } from '../rooms/publications.js'
 import { AllConnections } from './all-connections.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
@@ -161,15 +159,10 @@ export class AppRooms implements Rooms {
   }
 
   stream (room: Named, event: string, head: object, options?: StreamOptions): OpeningWriter {
-    const opening = async (): Promise<TextWriter> => {
+    return new OpeningWriter(async (onMade) => {
       this.#check()
-      const { signal } = callOptions(options, 'stream')
-      if (signal !== undefined && !(signal instanceof AbortSignal)) {
-        throw new REALTIME_ERR_OPTIONS('signal of stream is an AbortSignal')
-      }
-      return await this.#options.hub.texts.open(nameOf(room), event, head, signal)
-    }
-    return new OpeningWriter(opening())
+      return await this.#options.hub.texts.open(nameOf(room), event, head, signalOption(options), onMade)
+    })
   }
 
   cancel (room: Named, event: string, key: string | number): Promise<void> {

@@ -1,4 +1,5 @@
 import { REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET } from '../errors/misuse.js'
+import { callOptions, stringOption } from '../options/call-values.js'
 import type { PublishOptions } from '../rooms/publications.js'
 import { roomOfUser } from '../rooms/built-in.js'
 import { leftOut } from '../rooms/left-out.js'
@@ -7,31 +8,8 @@ import type { Meant } from './targets.js'
 
 type Fields = Readonly<Record<string, unknown>>
 
-const NONE: Fields = Object.freeze({})
-
-/**
- * Reads the options of a call, which in JavaScript may be any value.
- *
- * @throws REALTIME_ERR_OPTIONS
- */
-export function callOptions (options: unknown, call: string): Fields {
-  if (options === undefined) return NONE
-  if (typeof options !== 'object' || options === null) {
-    throw new REALTIME_ERR_OPTIONS(`options of ${call} are an object`)
-  }
-  return options as Fields
-}
-
 function fieldsOf (target: unknown): Fields {
-  return (typeof target === 'object' && target !== null ? target : NONE) as Fields
-}
-
-/** @throws REALTIME_ERR_OPTIONS */
-export function stringOption (value: unknown, path: string): string | undefined {
-  if (value !== undefined && typeof value !== 'string') {
-    throw new REALTIME_ERR_OPTIONS(`${path} is a string, got ${typeof value}`)
-  }
-  return value
+  return (typeof target === 'object' && target !== null ? target : {}) as Fields
 }
 
 /** @throws REALTIME_ERR_OPTIONS, for another option too: a name that is misspelt would answer another question */

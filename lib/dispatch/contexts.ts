@@ -6,6 +6,7 @@ import type { BroadcastOptions } from '../types/rooms.js'
 import type { StreamOptions } from '../types/streams.js'
 import type { User } from '../types/user.js'
 import { Refusal } from '../errors/refusal.js'
+import { callOptions, signalOption, stringOption } from '../options/call-values.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
@@ -61,11 +62,12 @@ class Handle implements RoomHandle<Events> {
   broadcast (
     event: string,
     data: unknown,
-    { except, idempotencyKey }: BroadcastOptions = {}
+    options?: BroadcastOptions
   ): Promise<{ position?: Position, recipients: number }> {
     const { rooms, sender, userId } = this.#source
     try {
-      const once = idempotencyKey ?? this.#once()
+      const { except, idempotencyKey } = callOptions(options, 'a broadcast')
+      const once = stringOption(idempotencyKey, 'idempotencyKey of a broadcast') ?? this.#once()
       const left = except === undefined ? undefined : leftOut(except, { sender, userId })
       const published = rooms.publish(this.name, event, data, { except: left, once, owner: userId, sender })
       return published instanceof Promise
@@ -102,8 +104,9 @@ class Handle implements RoomHandle<Events> {
     return messageId === undefined ? undefined : [userId, messageId, n]
   }
 
-  stream (event: string, head: object, { signal }: StreamOptions = {}): OpeningWriter {
-    return new OpeningWriter(this.#source.rooms.texts.open(this.name, event, head, signal))
+  stream (event: string, head: object, options?: StreamOptions): OpeningWriter {
+    return new OpeningWriter(async (onMade) =>
+      await this.#source.rooms.texts.open(this.name, event, head, signalOption(options), onMade))
   }
 
   cancel (event: string, key: string | number): Promise<void> {

@@ -1,6 +1,38 @@
 import { show } from '../errors/explain.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 
+type Fields = Readonly<Record<string, unknown>>
+
+const NONE: Fields = Object.freeze({})
+
+/**
+ * Reads the options of a call, which in JavaScript may be any value.
+ *
+ * @throws REALTIME_ERR_OPTIONS
+ */
+export function callOptions (options: unknown, call: string): Fields {
+  if (options === undefined) return NONE
+  if (typeof options !== 'object' || options === null) {
+    throw new REALTIME_ERR_OPTIONS(`options of ${call} are an object`)
+  }
+  return options as Fields
+}
+
+/** @throws REALTIME_ERR_OPTIONS */
+export function stringOption (value: unknown, path: string): string | undefined {
+  if (value !== undefined && typeof value !== 'string') {
+    throw new REALTIME_ERR_OPTIONS(`${path} is a string, got ${typeof value}`)
+  }
+  return value
+}
+
+/** @throws REALTIME_ERR_OPTIONS */
+export function signalOption (options: unknown): AbortSignal | undefined {
+  const { signal } = callOptions(options, 'stream')
+  if (signal === undefined || signal instanceof AbortSignal) return signal
+  throw new REALTIME_ERR_OPTIONS('signal of stream is an AbortSignal')
+}
+
 /**
  * Checks a time that the application gives to a call. `Infinity` is one.
  *

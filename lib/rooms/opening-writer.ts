@@ -71,16 +71,29 @@ function endOf ({ error }: How): TextEnd {
   return { code, message }
 }
 
+/** Makes a chunk now, because the application may change it until it is accepted; why it is refused is told then. */
+function prepared (writer: TextWriter, chunk: unknown): () => string {
+  try {
+    const text = writer.prepare(chunk)
+    return () => text
+  } catch (error) {
+    return () => { throw error }
+  }
+}
+
 /** A writer whose key is still being taken: its calls wait for that. Awaited it is the writer. */
 export class OpeningWriter implements PromiseLike<Writer> {
   readonly #opening: Promise<Writer>
+  /** Makes what is written before the key is taken; absent where what was asked for cannot be opened. */
+  #made: TextWriter | undefined
   #opened: Writer | undefined
   /** Why the key was refused. */
   #refused: { readonly error: unknown } | undefined
   #controller: AbortController | undefined
 
-  constructor (opening: Promise<TextWriter>) {
-    this.#opening = opening.then((writer) => (this.#opened = new Writer(writer)))
+  /** @param open begins the text, and gives its writer to `onMade` before it returns */
+  constructor (open: (onMade: (writer: TextWriter) => void) => Promise<TextWriter>) {
+    this.#opening = open((writer) => { this.#made = writer }).then((writer) => (this.#opened = new Writer(writer)))
     // Whoever calls the writer or awaits it is told.
     this.#opening.catch((error: unknown) => { this.#refused = { error } })
   }
@@ -107,7 +120,9 @@ export class OpeningWriter implements PromiseLike<Writer> {
 
   write (chunk: unknown): Promise<void> {
     if (this.#opened !== undefined) return this.#opened.write(chunk)
-    const written = this.#opening.then((writer) => writer.write(chunk))
+    const made = this.#made
+    const text = made === undefined ? undefined : prepared(made, chunk)
+    const written = this.#opening.then((writer) => text === undefined ? writer.write(chunk) : made!.append(text))
     written.catch(() => {})
     return written
   }

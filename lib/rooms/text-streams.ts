@@ -100,11 +100,18 @@ export class TextStreams {
    * Begins a text.
    *
    * @param signal ends the text when it is aborted
+   * @param onMade is given the writer before this call returns, where its key is yet to be taken
    * @throws REALTIME_ERR_EVENT for an event that is not declared or a head that does not fit, REALTIME_ERR_STREAM for a
    *   key that another stream has or that has ended, `unavailable`, `draining`, and the reason of a signal that is
    *   aborted already
    */
-  async open (name: string, type: string, head: unknown, signal?: AbortSignal): Promise<TextWriter> {
+  async open (
+    name: string,
+    type: string,
+    head: unknown,
+    signal?: AbortSignal,
+    onMade?: (writer: TextWriter) => void
+  ): Promise<TextWriter> {
     signal?.throwIfAborted()
     if (this.#isClosed) throw new Refusal('draining')
     const { declaration, rule } = this.#rule(name, type)
@@ -130,6 +137,7 @@ export class TextStreams {
         signal?.removeEventListener('abort', abort)
       }
     })
+    onMade?.(writer)
     const abort = (): void => {
       void writer.stop({ code: 'aborted', message: 'the stream was aborted' }, signal!.reason)
     }

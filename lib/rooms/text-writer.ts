@@ -123,11 +123,18 @@ export class TextWriter {
    * @throws REALTIME_ERR_STREAM for a chunk that does not fit and after the end, `message_too_large` for a text above
    *   its bound, and why the stream was ended where it was not by `end`
    */
-  write (chunk: unknown): Promise<void> {
+  write (chunk: unknown): Promise<void> { return this.append(() => this.prepare(chunk)) }
+
+  /**
+   * Accepts what `prepare` has made; otherwise as `write`.
+   *
+   * @param text throws why the chunk is refused
+   */
+  append (text: () => string): Promise<void> {
     if (this.#end !== undefined || this.#isOver) return rejected(this.#why())
     let bytes: number
     try {
-      bytes = this.#take(chunk)
+      bytes = this.#take(text())
     } catch (error) {
       return rejected(error)
     }
@@ -138,29 +145,33 @@ export class TextWriter {
     return handled(new Promise((resolve, reject) => { this.#waiters.push({ resolve, reject }) }))
   }
 
-  /** @returns the bytes that were accepted */
-  #take (given: unknown): number {
-    const { type, room, rule, itemLimit } = this.#options
+  /**
+   * Makes the characters of a chunk, or the JSON of an item. The key need not be taken for that.
+   *
+   * @throws REALTIME_ERR_STREAM for a chunk that does not fit
+   */
+  prepare (given: unknown): string {
+    const { type, room, rule } = this.#options
     if (!this.#isList && typeof given !== 'string') {
       throw new REALTIME_ERR_STREAM(`a chunk of event "${type}" of "${room}" is a string, got ${typeof given}`)
     }
     const chunk = this.#fitting(given)
-    if (!this.#isList) {
-      const text = chunk as string
-      this.#charge(Buffer.byteLength(text))
-      this.#text += text
-      this.#unpublished += text.length
-      return text.length
+    const text = this.#isList ? jsonOf(chunk) : chunk as string
+    if (text !== undefined) return text
+    throw new REALTIME_ERR_STREAM(`an item of "${rule.append}" of event "${type}" of "${room}" is no JSON value`)
+  }
+
+  /** @returns the bytes that were accepted */
+  #take (text: string): number {
+    const { itemLimit } = this.#options
+    const bytes = Buffer.byteLength(text)
+    if (this.#isList && bytes > itemLimit) {
+      this.#tooLarge(`an item of ${bytes} bytes is larger than limits.event (${itemLimit} bytes)`)
     }
-    const json = jsonOf(chunk)
-    if (json === undefined) {
-      throw new REALTIME_ERR_STREAM(`an item of "${rule.append}" of event "${type}" of "${room}" is no JSON value`)
-    }
-    const bytes = Buffer.byteLength(json)
-    if (bytes > itemLimit) this.#tooLarge(`an item of ${bytes} bytes is larger than limits.event (${itemLimit} bytes)`)
     this.#charge(bytes)
-    this.#items.push(json)
-    this.#unpublished += json.length
+    if (this.#isList) this.#items.push(text)
+    else this.#text += text
+    this.#unpublished += text.length
     return bytes
   }
 

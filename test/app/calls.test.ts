@@ -1,10 +1,11 @@
+import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import realtime, { createPublisher } from '../../lib/index.js'
+import realtime, { createPublisher, defineRoom } from '../../lib/index.js'
 import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { ai } from '../helpers/growing-room.js'
-import { chat, declareChat, everyone, inbox, start } from '../helpers/net.js'
+import { chat, connect, declareChat, everyone, inbox, start } from '../helpers/net.js'
 import { until } from '../helpers/servers.js'
 
 const circle: Record<string, unknown> = {}
@@ -146,6 +147,61 @@ t.test('every method of app.rooms that gives a promise is in the table', async (
   t.same(names.sort(), Object.keys(GOOD).sort())
   for (const bad of [null, 5, { timeout: NaN }, { timeout: 'x' }]) {
     t.equal(await outcome(() => app.rooms.drain(bad as never)), 'coded')
+  }
+})
+
+t.test('the room of a handler rejects with a code and never throws, whatever it is given', async (t) => {
+  const deck = defineRoom('deck/:id', {
+    messages: { take: Type.Object({}) },
+    events: {
+      said: Type.Object({ text: Type.String() }),
+      score: { data: Type.Object({ team: Type.String() }), delivery: 'latest', key: 'team' },
+      answer: {
+        data: Type.Object({ id: Type.String(), text: Type.String() }), delivery: 'append', key: 'id', append: 'text'
+      }
+    },
+    member: Type.Object({ mood: Type.Optional(Type.Any()) })
+  })
+  let taken: object | undefined
+  const server = await start(t, {
+    declare: (app) => {
+      app.room(deck, {
+        presence: { data: () => ({ mood: 'new' }), update: true },
+        on: { take ({ room }) { taken = room } }
+      })
+    }
+  })
+  const peer = await connect(server, { rooms: ['deck/1'], token: server.token('ada') })
+  peer.send({ type: 'take', id: '1', room: 'deck/1', data: {} })
+  await peer.next('ack')
+  const room = taken as Record<string, Call>
+  const calls: Readonly<Record<string, readonly unknown[]>> = {
+    broadcast: ['said', { text: 'x' }, {}],
+    remove: ['score', 'red'],
+    presence: [{ mood: 'good' }],
+    stream: ['answer', { id: 'a' }, {}],
+    cancel: ['answer', 'a']
+  }
+  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(room)).filter((name) => name !== 'constructor')
+  t.same(names.sort(), Object.keys(calls).sort(), 'every method is tried')
+  for (const [method, good] of Object.entries(calls)) {
+    t.equal(await outcome(() => room[method]!(...good as never[])), 'resolved', `a good call of ${method}`)
+    const data: unknown[][] = method === 'presence' ? ANYTHING.map((mood) => [{ mood }]) : []
+    for (const args of [...argumentsOf(good), ...data]) {
+      const result = await outcome(() => room[method]!(...args as never[]))
+      if (result !== 'resolved' && result !== 'coded') t.fail(result, { method, given: args.map((arg) => typeof arg) })
+    }
+  }
+  for (const bad of [null, 5, 'x', { idempotencyKey: 5 }, { idempotencyKey: null }, { except: 5 }]) {
+    const call = room.broadcast!(...['said', { text: 'x' }, bad] as never[])
+    await t.rejects(call as Promise<unknown>, { code: 'REALTIME_ERR_OPTIONS' })
+  }
+  for (const bad of [null, 5, 'x', { signal: 5 }, { signal: {} }, { signal: null }]) {
+    for (const rooms of [room, server.app.rooms as unknown as Record<string, Call>]) {
+      const place = rooms === room ? [] : ['deck/1']
+      const writer = rooms.stream!(...[...place, 'answer', { id: 'b' }, bad] as never[])
+      await t.rejects(Promise.resolve(writer), { code: 'REALTIME_ERR_OPTIONS' })
+    }
   }
 })
 

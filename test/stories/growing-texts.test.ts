@@ -210,6 +210,25 @@ t.test('what a writer may not do is refused with a code, and changes nothing', a
   t.match(text, { data: { text: 'so far' }, end: { code: 'aborted' } })
 })
 
+t.test('what is written is what the item was at the call, also while the key is being taken', async (t) => {
+  const { app: { rooms } } = await start(t, { declare })
+  const writer = rooms.stream('ai/1', 'steps', { run: 1 })
+  const item: { name: unknown } = { name: '' }
+  const write = async (name: unknown): Promise<void> => {
+    item.name = name
+    await writer.write(item as { name: string })
+  }
+  const [wrong, ...written] = [5, '1', '2', '3'].map(write)
+  await t.rejects(wrong!, { code: 'REALTIME_ERR_STREAM', message: /a chunk is refused/ })
+  await Promise.all([...written, write('4')])
+  await writer.end()
+  t.same(await rooms.read('ai/1', 'steps', '1'), {
+    data: { run: 1, list: ['1', '2', '3', '4'].map((name) => ({ name })) }, end: 'done'
+  })
+  const taken = rooms.stream('ai/1', 'steps', { run: 1 })
+  await t.rejects(taken.write({ name: 5 } as never), { code: 'REALTIME_ERR_STREAM', message: /has ended/ })
+})
+
 t.test('a text that ends for a reason that says nothing rejects what is written behind it', async (t) => {
   const server = await start(t, { declare })
   const { rooms } = server.app
