@@ -367,8 +367,8 @@ export class AppRooms implements Rooms {
   async members (room: Named): Promise<Array<MemberEntry<never>>> {
     this.#check()
     const { list = [] } = await this.#options.hub.members(nameOf(room), Number.POSITIVE_INFINITY)
-    // As the events of `state`: the types are those of the address.
-    return list.map(({ userId, data }) => ({ userId, data: data as never }))
+    // An adapter may give what it keeps itself. As the events of `state`: the types are those of the address.
+    return list.map(({ userId, data }) => ({ userId, data: structuredClone(data) as never }))
   }
 
   async count (room: Named): Promise<number> {

@@ -77,6 +77,53 @@ for (const { name, skip, nodes } of PAIRS) {
   })
 }
 
+t.test('member data is what it was when it was given, whatever the app does with its object or with what it is told', async (t) => {
+  const moods = { mood: 'new' }
+  const own = defineRoom('own/:id', { messages: { next: Type.Object({}) }, member: Type.Object({ mood: Type.Unknown() }) })
+  const odd: Record<string, unknown> = {}
+  odd.self = odd
+  const server = await start(t, {
+    declare: (app) => {
+      app.room(own, {
+        presence: { data: ({ userId }) => userId === 'odd' ? { mood: odd } : moods, update: true },
+        async onJoin ({ userId, connection }) {
+          if (userId !== 'early') return
+          const early = { mood: 'early' }
+          const shown = connection.presence(early)
+          early.mood = 'later'
+          await shown
+        },
+        on: {
+          async next ({ room }) {
+            moods.mood += '!'
+            await room.presence(moods)
+          }
+        }
+      })
+    }
+  })
+  const { rooms } = server.app
+  const watcher = await connect(server, { token: server.token('watcher'), rooms: ['own/1'] })
+  const ada = await connect(server, { token: server.token('ada'), rooms: ['own/1'] })
+  for (const mood of ['new!', 'new!!']) {
+    ada.send({ type: 'next', id: mood, room: 'own/1', data: {} })
+    await ada.next('ack')
+    const { data } = await watcher.next('presence', isChange)
+    t.match(data, { changed: [{ userId: 'ada', data: { mood } }] })
+  }
+  const list = await rooms.members(own.at({ id: '1' }))
+  for (const { data } of list) data.mood = 'changed by a reader'
+  t.same((await rooms.members(own.at({ id: '1' }))).map(({ userId, data }) => [userId, data.mood]).sort(), [
+    ['ada', 'new!!'], ['watcher', 'new']
+  ])
+  await connect(server, { token: server.token('early'), rooms: ['own/2'] })
+  t.same((await rooms.members(own.at({ id: '2' }))).map(({ data }) => data.mood), ['early'])
+  t.same(server.loud, [])
+  const strange = await connect(server, { token: server.token('odd') })
+  strange.send({ type: 'join', id: 'j', room: 'own/1' })
+  t.match(await strange.next('error'), { data: { code: 'internal' } })
+})
+
 t.test('a change that is not allowed, does not fit or is not one of a member is refused with its code, and nobody is told', async (t) => {
   const server = await start(t, { declare: declareTeam })
   const watcher = await connect(server, { token: server.token('watcher'), rooms: ['team/1', 'fixed/1'] })
