@@ -1,3 +1,4 @@
+import { finished } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Publication } from '../adapters/adapter.js'
 import type { Readiness } from '../admission/readiness.js'
@@ -21,6 +22,9 @@ export interface ReplyBroadcastOptions {
 const UNNAMED =
   'options.userId failed for request.user, so that a broadcast held for a reply goes to the connection of its sender too; let userId name those users, or return nothing'
 
+const PASSED_BY =
+  'a broadcast held for a reply was dropped: the reply was hijacked, or had been sent before, so that its hooks do not run; call app.rooms.broadcast there'
+
 /**
  * `reply.broadcast`: an event that goes out with the reply. A handler that awaited the publication before its own reply
  * would announce what may still fail; one that awaited the reply would wait for itself.
@@ -40,8 +44,11 @@ export function declareReplyBroadcast (
     // The event is prepared now, so that a mistake is thrown in the handler that made it.
     const entry = { name, declaration, publication: hub.publications.prepare(declaration, event, data) }
     const list = held.get(this)
-    if (list === undefined) held.set(this, [entry])
-    else list.push(entry)
+    if (list !== undefined) list.push(entry)
+    else {
+      held.set(this, [entry])
+      finished(this.raw, () => { dropped(this) })
+    }
     return this
     // Fastify would have the decorator be of all its declared types at once.
   } as never)
@@ -54,6 +61,17 @@ export function declareReplyBroadcast (
     }
     done(null, payload)
   })
+
+  /** Tells of what is held for a reply that has ended without the hooks of Fastify. */
+  function dropped (reply: FastifyReply): void {
+    const list = held.get(reply)
+    // A caller that has gone is no end of the reply: its handler may still send it.
+    if (list === undefined || !reply.sent || reply.statusCode < 200 || reply.statusCode > 299) return
+    held.delete(reply)
+    if (seldom.due(PASSED_BY) === undefined) return
+    const [{ name, publication: { type } }] = list as [Held]
+    reply.log.warn({ room: name, event: type, dropped: list.length }, PASSED_BY)
+  }
 
   /**
    * The caller's own connection, together with its user where the app knows one, so that a request cannot exclude the

@@ -9,6 +9,7 @@ import {
   chat, connect, declareChat, eventually, everyone, inbox, lobby, poll, start, statsOf, TRANSPORTS, type Frame
 } from '../helpers/net.js'
 import { RawPeer } from '../helpers/raw.js'
+import { until } from '../helpers/servers.js'
 
 const said = (text: string): { text: string, by: string } => ({ text, by: 'x' })
 const dataOf = ({ data }: Frame): unknown => data
@@ -385,12 +386,17 @@ t.test(
         app.get('/304', async (_request, reply) => { act('304', reply); return await reply.code(304).send() })
         app.get('/400', async (_request, reply) => { act('400', reply); return await reply.code(400).send() })
         app.get('/500', async (_request, reply) => { act('500', reply); throw new Error('no') })
+        app.get('/taken', async (_request, reply) => {
+          act('taken', reply)
+          void reply.hijack()
+          reply.raw.writeHead(403).end('x')
+        })
         app.get('/hijack', async (_request, reply) => { act('hijack', reply); void reply.hijack(); reply.raw.end('x') })
       }
     })
     const peer = await connect(server, { rooms: ['sink'], token: server.token('ada') })
     for (const path of [
-      '200', '204', '299', 'stream', 'many', 'chained', '302', '304', '400', '500', 'hijack', '200'
+      '200', '204', '299', 'stream', 'many', 'chained', '302', '304', '400', '500', 'taken', 'hijack', '200'
     ]) {
       await fetch(`${server.url}/${path}`, {
         redirect: 'manual',
@@ -406,6 +412,9 @@ t.test(
     const hows = peer.queue.all.filter(({ type }) => type === 'done')
       .map((frame) => (dataOf(frame) as { how: string }).how)
     t.same(hows, ['200', '204', '299', 'stream', 'many 0', 'many 1', 'many 2', 'many 3', 'many 4', 'chained', '200'])
+    const said = (): object[] => server.loud.filter((line) => (line as { msg?: string }).msg?.includes('hijacked') === true)
+    await until('the log says what was dropped', () => said().length > 0)
+    t.match(said(), [{ level: 40, room: 'sink', event: 'done', dropped: 1, reqId: /./ }], 'a hijacked 2xx alone is told')
   }
 )
 
