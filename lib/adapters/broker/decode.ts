@@ -30,7 +30,8 @@ const MAX_DEPTH = 512
 const MAX_TEXT = 16_384
 /** Characters of a reason for people. */
 const MAX_REASON = 1_024
-const MAX_DATE = 8.64e15
+/** The last moment that a date can name, in Unix milliseconds. */
+export const MAX_DATE = 8.64e15
 const TYPE = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/
 const BREAKS = /[\n\r]/
 const DELIVERIES: ReadonlySet<unknown> = new Set<Delivery>(['reliable', 'latest', 'volatile'])

@@ -1,6 +1,6 @@
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { ControlMessage } from '../adapter.js'
-import { decodeControl } from './decode.js'
+import { decodeControl, MAX_DATE } from './decode.js'
 
 /** Milliseconds that a message which must arrive is kept for nodes whose link is broken. */
 export const KEPT = 600_000
@@ -109,7 +109,9 @@ function headOf (text: string): { readonly id: string, readonly from: string, re
 /** The id of a message, which no other has. */
 export function idOf (text: string): string { return text.slice(0, text.indexOf(' ')) }
 
+/** A time for ever is the last moment that a date can name already, and what is later or earlier is no date. */
 function shifted (message: ControlMessage, by: number): ControlMessage {
   const isTimed = message.type === 'revoke' || message.type === 'expel'
-  return isTimed && message.until !== undefined ? { ...message, until: message.until + by } : message
+  if (!isTimed || message.until === undefined) return message
+  return { ...message, until: Math.min(Math.max(0, message.until + by), MAX_DATE) }
 }

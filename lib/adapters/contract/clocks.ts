@@ -5,9 +5,11 @@ import { until } from './until.js'
 /** Milliseconds in which what was held for a moment is over, whatever a clock says. */
 const SOON = 5_000
 const MINUTE = 60_000
+/** The last moment that a date can name, which stands for a time without an end. */
+const LAST_DATE = 8.64e15
 
 /** Tries that time is the broker's: what nodes hold ends neither sooner nor later because of their clock. */
-export function clocksContract ({ name, pair, t }: Subject): void {
+export function clocksContract ({ name, nodes, pair, t }: Subject): void {
   for (const [hours, word] of [[1, 'ahead'], [-1, 'behind']] as const) {
     t.test(`${name}: what was taken for a minute holds, and what was taken for a moment ends, though the clock is an hour ${word} since`, async (t) => {
       const [a, b] = await pair(t)
@@ -22,6 +24,23 @@ export function clocksContract ({ name, pair, t }: Subject): void {
       if (a.adapter.claims !== undefined) {
         await until('a message may run', async () => (await b.adapter.claims!.claim('moment', 'hash', MINUTE)).state === 'claimed', SOON)
         t.equal(await until('a ticket is over', async () => await b.adapter.claims!.take('moment') ?? 'none', SOON), 'none')
+      }
+    })
+
+    t.test(`${name}: nodes hear of a revocation for ever, though the clock is an hour ${word}`, async (t) => {
+      const [a, b] = await pair(t)
+      if (nodes === 1 || a.adapter.control === undefined) return t.pass('no control')
+      const now = Date.now
+      t.teardown(() => { Date.now = now })
+      for (const user of ['ann', 'bob']) {
+        Date.now = user === 'ann' ? () => now() + hours * 3_600_000 : now
+        const sent = a.adapter.control.send({ type: 'revoke', user, until: LAST_DATE })
+        // The other node has the time that the one which tells has not.
+        Date.now = user === 'ann' ? now : () => now() + hours * 3_600_000
+        await sent
+        await until(`${user} is revoked`, () => b.host.controls.some(({ message }) => {
+          return message.type === 'revoke' && message.user === user && message.until! > now() && message.until! <= LAST_DATE
+        }), SOON)
       }
     })
   }

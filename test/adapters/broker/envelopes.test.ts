@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { ControlMessage } from '../../../lib/adapters/adapter.js'
+import { checkControl } from '../../../lib/adapters/broker/decode.js'
 import { Envelopes, mustArrive } from '../../../lib/adapters/broker/envelopes.js'
 
 const revoke: ControlMessage = { type: 'revoke', user: 'ann' }
@@ -33,4 +34,16 @@ t.test('the end of a revocation is the same moment on nodes whose clocks differ'
   const until = 1_700_000_000_000
   const { text } = behind.seal({ ...revoke, until }, 'a')
   t.same(ahead.open(text)?.message, { ...revoke, until: until + 2 * HOUR })
+})
+
+t.test('a revocation for ever is heard whichever clock is off, and one until a moment that is long over', async (t) => {
+  const [first, last] = [0, 8.64e15]
+  const expel: ControlMessage = { type: 'expel', user: 'ann', room: 'chat/1', until: last }
+  for (const [sealed, opened] of [[2_000, 0], [-2_000, 0], [0, 2_000], [0, -2_000]] as const) {
+    const [a, b] = [new Envelopes('aaaaaaaa', () => sealed), new Envelopes('bbbbbbbb', () => opened)]
+    for (const message of [{ ...revoke, until: last }, { ...revoke, until: first }, expel]) {
+      const heard = b.open(a.seal(message, 'node-a').text)!.message
+      t.match(checkControl(heard), { type: message.type, user: 'ann' }, `${sealed} ${opened}`)
+    }
+  }
 })
