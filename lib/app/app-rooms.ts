@@ -237,9 +237,10 @@ export class AppRooms implements Rooms {
     const target = this.#located(checkGroup(given))
     const name = this.#enterable(room)
     this.#options.hub.locate(name)
+    const since = this.#options.revocations.moment
     let joined = 0
     await inBatches(peersOf(this.#options, target), JOINED_AT_ONCE, async (peer) => {
-      if (await this.#options.dispatch.joins.joinByServer(peer, name)) joined++
+      if (await this.#options.dispatch.joins.joinByServer(peer, name, since)) joined++
     })
     await this.#tell({ type: 'join', ...target, room: name })
     return joined

@@ -64,11 +64,14 @@ export class RemoteControl {
       case 'revoke':
         await this.#revoke(message)
         return
-      case 'join':
+      case 'join': {
+        // Whoever is taken out while others are put in may have its turn only then.
+        const since = revocations.moment
         await inBatches(peersOf(this.#options, message), JOINED_AT_ONCE, async (peer) => {
-          await dispatch.joins.joinByServer(peer, message.room)
+          await dispatch.joins.joinByServer(peer, message.room, since)
         })
         return
+      }
       case 'leave':
         revocations.add({ user: message.user, connection: message.connection, of: message.of, room: message.room })
         await inTurns(peersOf(this.#options, message), AT_ONCE, (peer) => {

@@ -185,14 +185,14 @@ export class Joins {
    * Resolves when it is in; while its first rooms are being entered and their `onJoin` runs, already before, because
    * what waits for the join may be that `onJoin`: the connection is put into the room behind its welcome then.
    *
+   * @param since the moment of the revocations at which the application asked for it, for this connection and others
    * @returns false when it is in the room, or enters it by itself, or cannot be put into it
    */
-  async joinByServer (connection: Peer, name: string): Promise<boolean> {
-    const { rooms, revocations, order, preparation } = this.#options
+  async joinByServer (connection: Peer, name: string, since: number): Promise<boolean> {
+    const { rooms, order, preparation } = this.#options
     const found = rooms.locate(name)
     // Between two polls there is no answer for which the join could last, and none that could tell of it.
     if (connection.rooms.get(name) !== undefined || connection.isParked) return false
-    const since = revocations.moment
     const join = (): Promise<boolean> => this.#joinByServerInOrder(connection, name, found, since)
     const opening = order.waitingOf(connection)
     if (preparation.isGreeting(connection.id, opening === undefined ? name : undefined)) {

@@ -1,4 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { AdapterHost, ControlMessage } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { checkControl } from '../../lib/adapters/broker/decode.js'
 import { connect as connectClient } from '../../lib/client/index.js'
@@ -218,3 +220,45 @@ t.test('targets and codes that are none are refused, by the call and on the bus'
   ]
   for (const each of bad) t.equal(checkControl(each), undefined, JSON.stringify(each))
 })
+
+/** A node, and what it takes from other nodes. */
+async function toldNode (t: Test): Promise<Running & { readonly host: AdapterHost }> {
+  const adapter = memory()
+  const begin = adapter.start.bind(adapter)
+  let host: AdapterHost | undefined
+  adapter.start = async (given) => {
+    host = given
+    await begin(given)
+  }
+  return Object.assign(await start(t, { declare, adapter }), { host: host! })
+}
+
+const OUT = [
+  ['leave', { type: 'leave', of: 'chat/1', room: 'chat/2' }],
+  ['revoke', { type: 'expel', user: 'ada', room: 'chat/2', until: 8.64e15 }]
+] as const
+
+for (const [how, message] of OUT) {
+  for (const where of ['on this node', 'on another node']) {
+    t.test(`many connections that are taken out of a room by ${how} ${where} while they are put in stay out`, async (t) => {
+      const node = await toldNode(t)
+      const { app: { rooms }, host } = node
+      for (let count = 0; count < 12; count++) await enter(node, 'ada', ['chat/1'])
+      if (where === 'on this node') {
+        const joining = rooms.join({ user: 'ada' }, 'chat/2')
+        await nextTurn()
+        await (how === 'leave' ? rooms.leave({ user: 'ada' }, 'chat/2') : rooms.revoke({ user: 'ada', room: 'chat/2' }))
+        await joining
+      } else {
+        for (const told of [{ type: 'join', of: 'chat/1', room: 'chat/2' }, message] satisfies ControlMessage[]) {
+          host.control(told, 'another')
+          await nextTurn()
+        }
+      }
+      // These are behind the ones before.
+      t.equal(await rooms.join({ user: 'ada' }, 'chat/3'), 12)
+      t.same((await rooms.connections({ room: 'chat/2' })).connections, [])
+      t.equal(await rooms.join({ user: 'ada' }, 'chat/2'), 12, 'a later join lets them in')
+    })
+  }
+}

@@ -106,7 +106,9 @@ class Node {
     this.peer.detach()
   }
 
-  joinByServer (): void { this.#follow(this.dispatch.joins.joinByServer(this.peer, 'r')) }
+  joinByServer (): void {
+    this.#follow(this.dispatch.joins.joinByServer(this.peer, 'r', this.revocations.moment))
+  }
 
   leaveByServer (): void {
     this.revocations.add({ connection: ID, room: 'r' })
