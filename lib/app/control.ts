@@ -90,7 +90,7 @@ export class RemoteControl {
         hub.texts.cancelHere(message.room, message.event, message.key)
         return
       case 'members':
-        acks.report(message.ack, message.members, message.more)
+        acks.report(message.ack, from, message.members, message.more)
         return
       case 'acked':
         acks.answered(message.ack, message.connection, 'acked', message.user, message)

@@ -84,10 +84,12 @@ export class Requests {
       }, (error: unknown) => { refused ??= error }))
     })
     const isHere = await this.give(question) > 0 && meant.connection !== undefined
-    const others = control === undefined || isHere ? 0 : roster.others.length
+    let others = control === undefined || isHere ? [] : roster.others
     let failed: unknown
-    if (others > 0) await control!.send({ type: 'request', ...question }).catch((error: unknown) => { failed = error })
-    acks.seal(question.ack, failed === undefined ? others : 0)
+    if (others.length > 0) await control!.send({ type: 'request', ...question }).catch((error: unknown) => { failed = error })
+    // One that has left meanwhile has nobody any more.
+    if (others.length > 0) others = failed === undefined ? roster.others.filter((node) => others.includes(node)) : []
+    acks.seal(question.ack, others)
     const { missing, unknown } = await waiting
     await Promise.race([good, Promise.all(answers)])
     if (answer !== undefined) return answer.data

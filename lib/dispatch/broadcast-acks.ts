@@ -28,11 +28,13 @@ interface Waiting {
   readonly left: string[]
   /** Answers that arrived before the report of their node. */
   readonly early: Map<string, Early>
-  reports: number
+  /** Nodes that have told all their members. */
+  readonly reported: Set<string>
   /**
-   * Number of nodes that are to report; `undefined` where the broker does not tell, and until the publication is done.
+   * The nodes that are still to report, or the number of all; `undefined` where the broker does not tell, and until the
+   * publication is done.
    */
-  nodes: number | undefined
+  nodes: number | Set<string> | undefined
   isSealed: boolean
   isDue: boolean
   readonly settle: () => void
@@ -129,7 +131,7 @@ export class BroadcastAcks {
         acked: [],
         left: [],
         early: new Map(),
-        reports: 0,
+        reported: new Set(),
         nodes: undefined,
         isSealed: false,
         isDue: false,
@@ -137,8 +139,8 @@ export class BroadcastAcks {
           clearTimeout(timer)
           this.#waiting.delete(id)
           void inTurns(waiting.pending.keys(), UNLINKED, (connection) => { this.#unlink(connection, id) })
-          const unknown = Math.max(0, (waiting.nodes ?? 0) - waiting.reports)
-          resolve({ acked: waiting.acked, missing: [...waiting.pending.values()], left: waiting.left, unknown })
+          const { acked, pending, left } = waiting
+          resolve({ acked, missing: [...pending.values()], left, unknown: unreported(waiting) ?? 0 })
         }
       }
       this.#waiting.set(id, waiting)
@@ -255,28 +257,44 @@ export class BroadcastAcks {
   }
 
   /**
-   * Takes another node's report of its members.
+   * Takes another node's report of its members. Also one that is not waited for is told who has them: it may have come
+   * since, or is about to leave.
    *
    * @param hasMore whether the node will report more of them
    */
-  report (id: string, members: ReadonlyArray<{ connection: string, userId: string }>, hasMore = false): void {
+  report (
+    id: string,
+    node: string,
+    members: ReadonlyArray<{ connection: string, userId: string }>,
+    hasMore = false
+  ): void {
     const waiting = this.#waiting.get(id)
     if (waiting === undefined) return
-    if (!hasMore) waiting.reports++
+    if (!hasMore) {
+      waiting.reported.add(node)
+      if (typeof waiting.nodes === 'object') waiting.nodes.delete(node)
+    }
     for (const { connection, userId } of members) this.#expect(id, waiting, connection, userId)
     this.#check(waiting)
   }
 
   /**
-   * Tells that the publication is done and how many other nodes will report; where that is not known, only the timeout
-   * ends the wait.
+   * Tells that the publication is done, and which other nodes will report or how many; where that is not known, only
+   * the timeout ends the wait.
    */
-  seal (id: string, nodes: number | undefined): void {
+  seal (id: string, nodes: number | readonly string[] | undefined): void {
     const waiting = this.#waiting.get(id)
     if (waiting === undefined) return
-    waiting.nodes = nodes
+    waiting.nodes = typeof nodes === 'object' ? new Set(nodes.filter((node) => !waiting.reported.has(node))) : nodes
     waiting.isSealed = true
     this.#check(waiting)
+  }
+
+  /** Tells that a node has left, or was not heard of for long: it has nobody any more, and is not waited for. */
+  nodeGone (node: string): void {
+    for (const waiting of [...this.#waiting.values()]) {
+      if (typeof waiting.nodes === 'object' && waiting.nodes.delete(node)) this.#check(waiting)
+    }
   }
 
   /** Takes the answer of a connection of this node. */
@@ -342,7 +360,7 @@ export class BroadcastAcks {
     const waiting = this.#waiting.get(id)
     const userId = waiting?.pending.get(connection)
     const isForeign = user !== undefined && userId !== undefined && user !== userId
-    if (waiting === undefined || isForeign || (userId === undefined && this.#isComplete(waiting))) {
+    if (waiting === undefined || isForeign || (userId === undefined && unreported(waiting) === 0)) {
       this.unmatched++
       return
     }
@@ -361,10 +379,8 @@ export class BroadcastAcks {
     this.#check(waiting)
   }
 
-  #isComplete ({ nodes, reports }: Waiting): boolean { return nodes !== undefined && reports >= nodes }
-
   #check (waiting: Waiting): void {
-    if (waiting.isSealed && (waiting.isDue || (this.#isComplete(waiting) && waiting.pending.size === 0))) {
+    if (waiting.isSealed && (waiting.isDue || (unreported(waiting) === 0 && waiting.pending.size === 0))) {
       waiting.settle()
     }
   }
@@ -379,6 +395,12 @@ export class BroadcastAcks {
     this.#remote.clear()
     this.#byConnection.clear()
   }
+}
+
+/** Number of nodes that have not told all their members yet; `undefined` where nobody knows. */
+function unreported ({ nodes, reported }: Waiting): number | undefined {
+  if (typeof nodes === 'object') return nodes.size
+  return nodes === undefined ? undefined : Math.max(0, nodes - reported.size)
 }
 
 /** Members are added in turns: one that has none yet may get some. */

@@ -19,6 +19,7 @@ const PATIENCE = 250
 export class Roster {
   readonly #control: Control | undefined
   readonly #onError: (error: unknown) => void
+  readonly #onGone: (node: string) => void
   /** When each was heard of last, by `performance.now()`; the one heard of longest ago comes first. */
   readonly #heard = new Map<string, number>()
   readonly #pauses = new Pauses()
@@ -26,15 +27,26 @@ export class Roster {
   #askedAt = Number.NEGATIVE_INFINITY
   #isReached = false
 
-  /** @param control absent where this node is alone */
-  constructor (control: Control | undefined, onError: (error: unknown) => void) {
+  /**
+   * @param control absent where this node is alone
+   * @param onGone called when a node has left, or was not heard of for as long as its connections may be held
+   */
+  constructor (
+    control: Control | undefined,
+    onError: (error: unknown) => void,
+    onGone: (node: string) => void = () => {}
+  ) {
     this.#control = control
     this.#onError = onError
+    this.#onGone = onGone
   }
 
   start (): void {
     if (this.#control === undefined) return
-    this.#timer = every(() => { this.#say('here') }, SIGN).unref()
+    this.#timer = every(() => {
+      this.#say('here')
+      this.#forgetSilent()
+    }, SIGN).unref()
     this.ask()
   }
 
@@ -74,8 +86,11 @@ export class Roster {
   /** Takes what a node says of itself. */
   heard (node: string, state: 'new' | 'here' | 'leaving'): void {
     if (!isNode(node)) return
-    this.#heard.delete(node)
-    if (state === 'leaving') return
+    const isKnown = this.#heard.delete(node)
+    if (state === 'leaving') {
+      if (isKnown) this.#onGone(node)
+      return
+    }
     this.#heard.set(node, performance.now())
     for (const oldest of this.#heard.keys()) {
       if (this.#heard.size <= MAX_NODES) break
@@ -86,11 +101,16 @@ export class Roster {
 
   /** The other nodes. */
   get others (): string[] {
+    this.#forgetSilent()
+    return [...this.#heard.keys()]
+  }
+
+  #forgetSilent (): void {
     const now = performance.now()
     for (const [node, at] of this.#heard) {
       if (now - at < KNOWN) break
       this.#heard.delete(node)
+      this.#onGone(node)
     }
-    return [...this.#heard.keys()]
   }
 }

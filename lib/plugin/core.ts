@@ -114,7 +114,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     settings.timeouts.handler,
     controlFailed
   )
-  const roster = new Roster(adapter.control, controlFailed)
+  const roster = new Roster(adapter.control, controlFailed, (node) => { acks.nodeGone(node) })
   const lists = new Gathering<ListAnswer>(roster)
   const cluster = new Cluster({
     node: nodeId,

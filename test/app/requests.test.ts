@@ -1,8 +1,10 @@
 import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
+import type { AdapterHost, ControlMessage } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { checkControl } from '../../lib/adapters/broker/decode.js'
 import { connect as connectClient, type Client } from '../../lib/client/index.js'
+import { Roster } from '../../lib/dispatch/roster.js'
 import { defineRoom } from '../../lib/index.js'
 import { BROKERS, CLUSTER } from '../helpers/brokers.js'
 import { connect, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
@@ -151,6 +153,69 @@ for (const { name, skip, open } of ADAPTERS) {
     await t.rejects(asked, { code: 'not_joined' }, 'those who were asked have gone')
   })
 }
+
+/** A node that is told what other nodes say, and what they answer to the questions that it asks. */
+async function asker (
+  t: Test,
+  heard: (question: Extract<ControlMessage, { type: 'request' }>, say: (message: ControlMessage, from: string) => void) => void
+): Promise<{ ask: (timeout?: number) => Promise<unknown>, say: AdapterHost['control'] }> {
+  const adapter = memory()
+  const begin = adapter.start.bind(adapter)
+  let host: AdapterHost | undefined
+  adapter.start = async (given) => {
+    host = given
+    await begin(given)
+  }
+  const say: AdapterHost['control'] = (message, from) => { host!.control(message, from) }
+  const { app } = await start(t, {
+    declare,
+    adapter: Object.assign(adapter, {
+      control: { send: async (message: ControlMessage) => { if (message.type === 'request') heard(message, say) } }
+    })
+  })
+  const ask = async (timeout = 60_000): Promise<unknown> =>
+    await app.rooms.request({ user: 'ada' }, 'confirm', { order: '7' }, { timeout })
+  return { ask, say }
+}
+
+t.test('a node that has just come, and has nobody, does not answer for the one on which the client is', async (t) => {
+  const { ask, say } = await asker(t, ({ ack }, say) => {
+    say({ type: 'members', ack, members: [] }, 'starting')
+    setImmediate(() => {
+      say({ type: 'members', ack, members: [{ connection: 'c1', userId: 'ada' }] }, 'there')
+      say({ type: 'acked', ack, connection: 'c1', data: { accepted: true } }, 'there')
+    })
+  })
+  say({ type: 'node', state: 'here' }, 'there')
+  t.same(await ask(), { accepted: true })
+})
+
+for (const [when, isLater] of [['while it is asked', false], ['once it was asked', true]] as const) {
+  t.test(`a node that leaves ${when} is not waited for`, async (t) => {
+    const { ask, say } = await asker(t, ({ ack }, say) => {
+      say({ type: 'members', ack, members: [] }, 'there')
+      const leave = (): void => { say({ type: 'node', state: 'leaving' }, 'leaving') }
+      if (isLater) setImmediate(leave)
+      else leave()
+    })
+    for (const node of ['there', 'leaving']) say({ type: 'node', state: 'here' }, node)
+    await t.rejects(ask(), { code: 'not_joined' })
+  })
+}
+
+t.test('a node that says nothing for a minute is not waited for, however long the question may wait', async (t) => {
+  const gone: string[] = []
+  const { now } = performance
+  t.teardown(() => { performance.now = now })
+  const roster = new Roster({ send: async () => undefined }, (error) => { throw error }, (node) => { gone.push(node) })
+  roster.heard('a', 'here')
+  performance.now = () => now.call(performance) + 50_000
+  roster.heard('b', 'here')
+  performance.now = () => now.call(performance) + 61_000
+  t.same([roster.others, gone], [['b'], ['a']])
+  for (const node of ['b', 'b', 'unknown']) roster.heard(node, 'leaving')
+  t.same([roster.others, gone], [[], ['a', 'b']])
+})
 
 t.test('the listener of a client answers by what it returns, and refuses by what it throws', async (t) => {
   const server = await start(t, { declare })
