@@ -171,14 +171,23 @@ export class PresenceKeeper {
     // A connection that polls comes back as itself.
     const ids = former.split(',').filter((id) => id !== connection)
     if (ids.length === 0) return
-    this.release(room, userId, ids)
+    this.#letGo(room, userId, ids)
+    const fence = this.#fence
     this.#run(async () => {
-      if (await this.#store.succeed?.(room, userId, ids) === true) this.#tell(room, userId, ids)
+      const isElsewhere = await this.#store.succeed?.(room, userId, ids)
+      // Until the store has ended them, a leave that is owed is all that would.
+      if (isElsewhere !== undefined) this.#settle(room, userId, ids, fence)
+      if (isElsewhere === true) this.#tell(room, userId, ids)
     })
   }
 
   /** Lets go of entries that a client has left behind, which the store has no more. */
   release (room: string, userId: string, former: readonly string[]): void {
+    this.#letGo(room, userId, former)
+    this.#settle(room, userId, former, this.#fence)
+  }
+
+  #letGo (room: string, userId: string, former: readonly string[]): void {
     for (const id of former) {
       const name = keyOf(id, room)
       const held = this.#entries.get(name)
@@ -186,7 +195,15 @@ export class PresenceKeeper {
         this.#entries.delete(name)
         this.#remember({ ...held, endsAt: performance.now() })
       }
-      if (this.#owed.get(name)?.entry.userId === userId) this.#owed.delete(name)
+    }
+  }
+
+  /** Owes no leave any more of what a client has left behind. One that came later may have joined later as well. */
+  #settle (room: string, userId: string, former: readonly string[], fence: number): void {
+    for (const id of former) {
+      const name = keyOf(id, room)
+      const owed = this.#owed.get(name)?.entry
+      if (owed?.userId === userId && (owed.fence ?? 0) <= fence) this.#owed.delete(name)
     }
   }
 

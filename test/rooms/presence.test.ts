@@ -161,6 +161,54 @@ t.test('what a client has left behind is not renewed any more, and other nodes a
   t.same(renewed.sort(), ['bobs', 'old', 'present'], 'in the other room it is still held')
 })
 
+t.test('a leave that is still to be told is told where the return of its client could not be told either', async (t) => {
+  const held = new Set<string>()
+  let isAway = false
+  let isSuccessionLost = true
+  const left: string[] = []
+  const keeper = new PresenceKeeper({
+    ...NOTHING,
+    join: async (_room, { connection }) => { held.add(connection) },
+    leave: async (_room, { connection }) => {
+      if (isAway) throw new Error('away')
+      left.push(connection)
+      held.delete(connection)
+    },
+    succeed: async (_room, _userId, former) => {
+      if (isSuccessionLost) throw new Error('away')
+      for (const connection of former) held.delete(connection)
+      return false
+    },
+    renew: async () => {},
+    renewal: () => 10 * LEASE
+  }, { grace: 60, lease: LEASE }, () => [], () => {})
+  /** Ends a connection while nobody can be told, and comes back by another one. */
+  const comeBack = async (former: string, connection: string): Promise<void> => {
+    isAway = true
+    for (const ended of [former, 'other']) keeper.leave('chat/1', { userId: 'ada', connection: ended }, false)
+    await new Promise(setImmediate)
+    isAway = false
+    const entry = await keeper.join('chat/1', { userId: 'ada', connection })
+    keeper.succeed('chat/1', entry, former)
+    await new Promise(setImmediate)
+  }
+  await keeper.join('chat/1', { userId: 'ada', connection: 'first' })
+  await comeBack('first', 'second')
+  t.same([...held], ['first', 'second'])
+  keeper.start()
+  t.teardown(() => { keeper.stop() })
+  await until('what is owed is told', () => left.includes('other'))
+  t.same([...held], ['second'])
+  keeper.stop()
+  isSuccessionLost = false
+  await comeBack('second', 'third')
+  t.same([...held], ['third'])
+  left.length = 0
+  keeper.start()
+  await until('what is owed is told', () => left.includes('other'))
+  t.same(left, ['other'], 'the return of the client has been told')
+})
+
 t.test('a leave that fails late does not take the place of a later one that is still to be told', async (t) => {
   const failing: Array<() => void> = []
   const told: unknown[] = []
