@@ -7,6 +7,7 @@ import type { Retention } from '../retention/retention.js'
 import { nameOf, Texts } from '../retention/texts.js'
 import { after } from '../structures/timers.js'
 import type { TextRule } from './declaration.js'
+import { SilentTexts } from './silent-texts.js'
 
 /** What the texts of a room need from outside. */
 export interface RoomTextsHost {
@@ -39,6 +40,7 @@ export class RoomTexts {
   /** The frames of whole texts that were asked for last, as members come together. */
   #whole = new WeakMap<object, Packet>()
   #emptier: NodeJS.Timeout | undefined
+  readonly #silent = new SilentTexts()
   /** Number of changes, in the order in which this node has heard of them. */
   changes = 0
   /** The newest version of which this node has heard. */
@@ -176,6 +178,7 @@ export class RoomTexts {
       const { store, settings } = this.#host
       const known = silent.map(({ type, key, part: { version, begun, to } }) => ({ type, key, version, begun, to }))
       this.#took(await store.check(this.#room, known, settings))
+      await Promise.all(this.#silent.due(silent, now).map((text) => this.#find(text, now)))
     } catch {
       // The broker is away; the next check comes in seconds.
     } finally {
@@ -183,8 +186,23 @@ export class RoomTexts {
     }
   }
 
+  /** Reads a text that is silent, and ends it as lost where nobody keeps it any more. */
+  async #find (text: KeptText, now: number): Promise<void> {
+    const { type, key, part } = text
+    if (this.get(type, key) !== text) return
+    const found = await this.#read(type, key)
+    this.#took(found)
+    if (!this.#silent.isLost(text, found.length === 0, now) || this.#isClosed || this.get(type, key) !== text) return
+    // What a writer that lives after all writes again has a version that is above this one.
+    const lost = { ...part, from: part.to, inside: '', end: 'lost', version: part.version + 1 } as const
+    this.#host.take(encodePart({ type, key, room: this.#room, timestamp: Date.now() }, lost))
+  }
+
   /** Counts silence from now on: while the broker was away nobody could write. */
-  touch (now: number): void { this.#texts.touch(now) }
+  touch (now: number): void {
+    this.#texts.touch(now)
+    this.#silent.touch()
+  }
 
   close (): void {
     this.#isClosed = true

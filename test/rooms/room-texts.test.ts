@@ -27,21 +27,30 @@ function keptOf ({ event }: Packet): KeptText {
   return { type: event!.type, key: event!.key!, timestamp: event!.timestamp, part: event!.part! }
 }
 
-interface Made { readonly texts: RoomTexts, readonly offered: string[], readonly asked: string[], kept: KeptText[] }
+interface Made {
+  readonly texts: RoomTexts
+  readonly offered: string[]
+  readonly asked: string[]
+  kept: KeptText[]
+  isAway: boolean
+}
 
 function make (): Made & { take: (packet: Packet) => void } {
   const offered: string[] = []
   const asked: string[] = []
-  const made = { kept: [] as KeptText[] }
+  const made = { kept: [] as KeptText[], isAway: false }
   const store: TextStore = {
     write: () => 'written',
     read: (_room, _settings, which) => {
+      if (made.isAway) throw new Error('away')
       asked.push(which!.key)
       return made.kept.filter(({ key }) => key === which!.key)
     },
     check: (_room, known) => {
       asked.push(`check ${known.map(({ key, version }) => `${key}${version}`).join()}`)
-      return made.kept
+      return made.kept.filter(({ key, part: { version } }) => {
+        return known.some((each) => each.key === key && each.version !== version)
+      })
     }
   }
   const take = (packet: Packet): void => {
@@ -93,7 +102,65 @@ t.test('of the texts of a room only those that are silent are compared', async (
   while (performance.now() === silentAt) { /* Until the clock has moved. */ }
   made.take(stretch('a', 'd', 3, 3))
   await made.texts.check(silentAt + 5_000)
-  t.same(made.asked, ['check b2'])
+  t.same(made.asked, ['check b2', 'b'])
+})
+
+t.test('a silent text that nobody keeps any more ends as lost, unless its writer writes it again', async (t) => {
+  const made = make()
+  const { texts } = made
+  made.take(stretch('a', 'abc', 0, 1))
+  made.take(stretch('b', 'abc', 0, 2))
+  const [a, b] = [stretch('a', 'abc', 0, 1), stretch('b', 'abc', 0, 2)].map(keptOf)
+  const now = performance.now()
+  made.kept = [a!, b!]
+  await texts.check(now + 6_000)
+  await texts.check(now + 11_000)
+  t.same(made.asked.splice(0), ['check a1,b2', 'a', 'b', 'check a1,b2'], 'what is kept is not read at each look')
+  made.kept = []
+  await texts.check(now + 21_000)
+  await texts.check(now + 26_000)
+  t.same(made.offered.splice(0), ['0:abc', '0:abc'], 'a living writer has not had the time to write it again')
+  made.take(stretch('b', 'abc', 0, 7, { begun: 7 }))
+  made.kept = [keptOf(stretch('b', 'abc', 0, 7, { begun: 7 }))]
+  await texts.check(now + 36_000)
+  t.same(made.offered, ['0:abc', '3:.'])
+  t.match(texts.get('answer', 'a'), { part: { inside: 'abc', end: 'lost' } })
+  made.take(stretch('a', 'abcd', 0, 1_000, { begun: 1_000 }))
+  t.match(texts.get('answer', 'a'), { part: { inside: 'abcd', end: undefined } }, 'its writer lives after all')
+})
+
+t.test('a silent text is not lost for what could not be read, nor for what was missing before the broker was away', async (t) => {
+  const made = make()
+  const { texts } = made
+  made.take(stretch('a', '', 0, 1))
+  const now = performance.now()
+  await texts.check(now + 6_000)
+  made.isAway = true
+  await texts.check(now + 21_000)
+  texts.touch(now + 30_000)
+  made.isAway = false
+  await texts.check(now + 36_000)
+  t.ok(texts.isGrowing)
+  await texts.check(now + 51_000)
+  t.notOk(texts.isGrowing)
+  t.same(made.offered, ['0:.'], 'an empty one too')
+})
+
+t.test('of many silent texts some are read at a time, and all in the end', async (t) => {
+  const made = make()
+  const keys = Array.from({ length: 40 }, (_, index) => String.fromCharCode(97 + index))
+  for (const [index, key] of keys.entries()) made.take(stretch(key, 'abc', 0, index + 1))
+  made.kept = keys.map((key, index) => keptOf(stretch(key, 'abc', 0, index + 1)))
+  const now = performance.now()
+  const reads: number[] = []
+  for (let look = 1; look <= 3; look++) {
+    await made.texts.check(now + 6_000 + look * 5_000)
+    reads.push(made.asked.splice(0).length - 1)
+  }
+  t.same(reads, [16, 16, 8])
+  made.kept = []
+  for (let look = 4; look <= 20; look++) await made.texts.check(now + 6_000 + look * 5_000)
+  t.notOk(made.texts.isGrowing)
 })
 
 t.test('a text that has begun is not offered before its first part, and who comes before that is brought it empty', (t) => {
