@@ -60,6 +60,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'what nodes have said that rooms keep': 'has the rooms that the publisher declares, whatever nodes say',
   'frames of whole texts': 'one for each text of a room, whose bound is driven',
   'texts that are being read again': 'one for each text of a room, whose bound is driven',
+  'when silent texts were read last': 'one for each text of a room, whose bound is driven',
   'the same on Redis': 'bounded by the memory of the server; a read makes nothing there',
   'messages whose handler runs': 'as many as frames of connections may wait, whose bound is driven',
   'handlers that have asked': 'as many as frames of connections may wait, whose bound is driven',
