@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { Peers } from '../admission/peer.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Adapter, ControlMessage, Published } from '../adapters/adapter.js'
@@ -10,6 +9,7 @@ import {
 import type { AnyAddress } from '../contract/types.js'
 import type { Readiness } from '../admission/readiness.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
+import type { Elsewhere } from '../dispatch/elsewhere.js'
 import type { Gathering } from '../dispatch/gathering.js'
 import type { Drain } from '../connection/drain.js'
 import { inPart, Refusal } from '../errors/refusal.js'
@@ -51,6 +51,7 @@ export interface AppRoomsOptions {
   readonly denials: Denials
   readonly told: ToldRevocations
   readonly drain: Drain
+  readonly elsewhere: Elsewhere
   readonly adapter: Adapter
   readonly own: OwnConnections
   readonly lists: Gathering<ListAnswer>
@@ -302,7 +303,7 @@ export class AppRooms implements Rooms {
     const { timeout: given = DEFAULTS.pingTimeout } = callOptions(options, 'ping')
     const timeout = checkTime(given, 'timeout of ping')
     const answers = [...peersOf(this.#options, checkTarget(target))].map(async (peer) => {
-      const latency = await peer.ping(randomBytes(6).toString('base64url'), timeout)
+      const latency = await this.#options.elsewhere.ping(peer, timeout)
       if (latency === undefined || Number.isNaN(latency)) throw new Refusal('timeout')
       return latency
     })

@@ -98,11 +98,14 @@ export class RemoteControl {
       case 'gone':
         acks.answered(message.ack, message.connection, 'left')
         return
-      case 'garbled':
-        if (connections.get(message.connection)?.userId === message.user) {
-          acks.garbled(message.connection, message.message, message.ack)
+      case 'garbled': {
+        const { connection, user } = message
+        // It may have been asked here, and live on another node by now.
+        if ((connections.get(connection)?.userId ?? user) === user) {
+          acks.garbled(connection, message.message, message.ack, user)
         }
         return
+      }
       case 'follow':
         distant.followed(message)
         return
@@ -139,8 +142,10 @@ export class RemoteControl {
         hub.resumed(message.room, message.user, message.former)
         return
       case 'pong': {
-        const peer = connections.get(message.connection)
-        if (peer?.userId === message.user) peer.pong(message.id)
+        const { connection, user, id } = message
+        if (elsewhere.pinged(user, connection, id)) return
+        const peer = connections.get(connection)
+        if (peer?.userId === user) peer.pong(id)
         return
       }
       case 'moved': {

@@ -458,10 +458,10 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     if (waiting !== undefined) for (const callback of waiting) callback()
   }
 
-  #settle (reason: EndReason): void {
-    this.#pings?.end()
-    this.#host.onClosed(this, reason)
-  }
+  #settle (reason: EndReason): void { this.#host.onClosed(this, reason) }
+
+  /** Tells those who have pinged it that no answer will come. */
+  endPings (): void { this.#pings?.end() }
 
   /** Calls back once, when the transport is gone. */
   whenClosed (callback: () => void): void {

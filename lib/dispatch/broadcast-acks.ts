@@ -301,11 +301,11 @@ export class BroadcastAcks {
   acked (id: string, connection: string, answer?: ClientAnswer): void { this.#answer(id, connection, 'acked', answer) }
 
   /**
-   * Takes the answer of a connection that lives on another node; the node that waits for it checks that it is the
-   * user's.
+   * Takes the answer of a connection that lives on another node, or that was asked there before it came to this one;
+   * the node that waits for it checks that it is the user's.
    */
   async ackedElsewhere (id: string, connection: string, user: string, answer?: ClientAnswer): Promise<void> {
-    if (this.#waiting.has(id)) this.answered(id, connection, 'acked', user, answer)
+    if (id.startsWith(`${this.#node}.`)) this.answered(id, connection, 'acked', user, answer)
     else await this.#control?.send({ type: 'acked', ack: id, connection, user, ...answer })
   }
 
@@ -317,36 +317,63 @@ export class BroadcastAcks {
   }
 
   /**
-   * Takes what a connection of this node has sent that cannot be read and may have been an answer: it refuses the
-   * questions that the connection owes answers to, or the one of this id.
+   * Tells that a connection has moved to another node. Those of this node wait on, and what its peer answers to others
+   * goes to them without this node.
    */
-  garbled (connection: string, message: string, id?: string): void {
+  moved (connection: string): void {
     const ids = this.#byConnection.get(connection)
     if (ids === undefined) return
+    for (const id of typeof ids === 'string' ? [ids] : [...ids]) {
+      const remote = this.#remote.get(id)
+      if (remote === undefined) continue
+      this.#settleRemote(id, remote, connection)
+    }
+  }
+
+  /**
+   * Takes what a connection of this node has sent that cannot be read and may have been an answer: it refuses the
+   * questions that the connection owes answers to, or the one of this id.
+   *
+   * @param user whose connection it must be, where it lives on another node
+   * @returns whether there was one
+   */
+  garbled (connection: string, message: string, id?: string, user?: string): boolean {
+    const ids = this.#byConnection.get(connection)
+    if (ids === undefined) return false
+    let isFound = false
     for (const owed of typeof ids === 'string' ? [ids] : [...ids]) {
       const isQuestion = this.#waiting.get(owed)?.onAnswer !== undefined || this.#remote.get(owed)?.isQuestion === true
       if (!isQuestion || (id !== undefined && id !== owed)) continue
-      this.#answer(owed, connection, 'acked', { error: { code: 'invalid_message', message } })
+      isFound = true
+      this.#answer(owed, connection, 'acked', { error: { code: 'invalid_message', message } }, user)
     }
+    return isFound
   }
 
-  /** Does the same for a connection that lives on another node. */
+  /** Does the same for a connection that lives on another node, or was asked there. */
   async garbledElsewhere (connection: string, user: string, message: string, id?: string): Promise<void> {
+    if (this.garbled(connection, message, id, user) && id !== undefined) return
     await this.#control?.send({ type: 'garbled', user, connection, message, ...(id === undefined ? {} : { ack: id }) })
   }
 
-  #answer (id: string, connection: string, how: 'acked' | 'left', answer?: ClientAnswer): void {
+  #answer (id: string, connection: string, how: 'acked' | 'left', answer?: ClientAnswer, user?: string): void {
     const remote = this.#remote.get(id)
-    if (remote === undefined) return this.answered(id, connection, how, undefined, answer)
-    if (!remote.pending.delete(connection)) {
+    if (remote === undefined) return this.answered(id, connection, how, user, answer)
+    if (!this.#settleRemote(id, remote, connection)) {
       this.unmatched++
       return
     }
+    this.#control!.send(how === 'acked' ? { type: how, ack: id, connection, ...answer } : { type: 'gone', ack: id, connection })
+      .catch(this.#onError)
+  }
+
+  /** @returns whether this node waited for the connection on behalf of another one */
+  #settleRemote (id: string, remote: Remote, connection: string): boolean {
+    if (!remote.pending.delete(connection)) return false
     this.#remoteAnswers--
     this.#unlink(connection, id)
     if (remote.pending.size === 0 && remote.isWhole) this.#remote.delete(id)
-    this.#control!.send(how === 'acked' ? { type: how, ack: id, connection, ...answer } : { type: 'gone', ack: id, connection })
-      .catch(this.#onError)
+    return true
   }
 
   /** Takes an answer of any node's connection to a broadcast of this node. */

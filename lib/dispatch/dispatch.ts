@@ -144,8 +144,12 @@ export class Dispatch {
   #closed (connection: Peer, reason: EndReason): void {
     const { connections, ledger, acks, log } = this.#options
     const { transport, ending } = connection
+    // The peer of one that has moved to another node goes on, and its answers come from there.
+    const hasMoved = this.departures.hasMoved(connection)
+    if (!hasMoved) connection.endPings()
     this.joins.leaveAll(connection, reason)
-    acks.gone(connection.id)
+    if (hasMoved) acks.moved(connection.id)
+    else acks.gone(connection.id)
     const kept = ending === undefined ? undefined : new KeptRefusal(ending)
     this.departures.ended(connection, () => reasonOf(kept?.again(), reason))
     // The application may never settle what would end the wait.

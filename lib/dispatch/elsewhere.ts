@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Control, ControlMessage } from '../adapters/adapter.js'
+import type { Peer } from '../admission/peer.js'
 import { Refusal } from '../errors/refusal.js'
 import { after } from '../structures/timers.js'
 
@@ -19,6 +20,8 @@ export type Answer = Pick<Extract<ControlMessage, { readonly type: 'answer' }>, 
 export class Elsewhere {
   readonly #control: Control | undefined
   readonly #waiting = new Map<string, (answer: Answer | undefined) => void>()
+  /** Who is pinged, by the pings: a peer that polls may answer by another node, to which it has gone meanwhile. */
+  readonly #pinged = new Map<string, Peer>()
   /** Number of requests that no node answered in time. */
   unanswered = 0
 
@@ -63,6 +66,29 @@ export class Elsewhere {
     if (settled !== undefined) return settled
     this.unanswered++
     throw new Refusal('unavailable', { message: 'no node has answered for this connection', retryAfter: 1_000 })
+  }
+
+  /** Pings a connection of this node; resolves as `Connection.ping`. */
+  async ping (peer: Peer, timeout: number): Promise<number | undefined> {
+    const id = randomBytes(6).toString('base64url')
+    this.#pinged.set(id, peer)
+    try {
+      return await peer.ping(id, timeout)
+    } finally {
+      this.#pinged.delete(id)
+    }
+  }
+
+  /**
+   * Takes the answer to a ping of this node.
+   *
+   * @returns false where this node has not pinged the connection
+   */
+  pinged (user: string, connection: string, id: string): boolean {
+    const peer = this.#pinged.get(id)
+    if (peer?.id !== connection || peer.userId !== user) return false
+    peer.pong(id)
+    return true
   }
 
   /** Passes on the answer to a ping; it is not acknowledged. */

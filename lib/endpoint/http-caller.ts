@@ -113,14 +113,22 @@ export class HttpCaller implements Caller {
   async acked (event: string, answer: ClientAnswer): Promise<void> {
     const { acks } = this.#parts
     const { peer, id } = this.#own
-    if (peer !== undefined) acks.acked(event, peer.id, answer)
+    if (peer !== undefined && (acks.isOwed(event, peer.id) || !this.#mayHaveMoved)) acks.acked(event, peer.id, answer)
     else if (id !== undefined) await acks.ackedElsewhere(event, id, this.userId, answer)
   }
 
   async pong (ping: string): Promise<void> {
+    const { elsewhere } = this.#parts
     const { peer, id } = this.#own
-    if (peer !== undefined) peer.pong(ping)
-    else if (id !== undefined) await this.#parts.elsewhere.pong(this.userId, id, ping)
+    if (id === undefined || elsewhere.pinged(this.userId, id, ping)) return
+    peer?.pong(ping)
+    if (this.#mayHaveMoved) await elsewhere.pong(this.userId, id, ping)
+  }
+
+  /** Whether its connection may have been asked on another node: it lives there, or polls and was there before. */
+  get #mayHaveMoved (): boolean {
+    const { peer } = this.#own
+    return peer === undefined || (peer.transport === 'polling' && this.#parts.elsewhere.isPossible)
   }
 
   /**

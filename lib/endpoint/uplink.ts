@@ -94,7 +94,9 @@ export class Uplink {
   /** Refuses what cannot be read; a question that it may have been meant to answer is over with it. */
   #garbled ({ peer, id }: Own, user: string, invalid: InvalidFrame): Refusal {
     const { acks } = this.#options
-    if (invalid.isAnswer === true && peer !== undefined) acks.garbled(peer.id, invalid.fault, invalid.id)
+    // One that polls may have been asked on another node.
+    const isOnlyHere = peer !== undefined && peer.transport !== 'polling'
+    if (invalid.isAnswer === true && isOnlyHere) acks.garbled(peer.id, invalid.fault, invalid.id)
     else if (invalid.isAnswer === true && id !== undefined) {
       // Where the broker is away, the question ends with its time.
       acks.garbledElsewhere(id, user, invalid.fault, invalid.id).catch(() => {})

@@ -1,9 +1,14 @@
+import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { connect as open } from '../../lib/client/index.js'
+import { defineRoom } from '../../lib/index.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
-import { chat, connect, eventually, lobby, start, type NetPeer, type Running } from '../helpers/net.js'
+import {
+  chat, connect, eventually, lobby, poll, start, statsOf, type Frame, type NetPeer, type Running
+} from '../helpers/net.js'
+import { PAIRS } from '../helpers/node-pairs.js'
 import { missing, startRedis, until } from '../helpers/servers.js'
 
 const skip = missing('redis-server')
@@ -266,5 +271,92 @@ for (const transport of ['sse', 'polling'] as const) {
       await new Promise((resolve) => { setTimeout(resolve, 300) })
       return heard.length === before
     }, Boolean)
+  })
+}
+
+const quiz = defineRoom('quiz/:id', {
+  events: { choose: { data: Type.Object({}), reply: Type.String() }, said: Type.Object({ text: Type.String() }) }
+})
+const QUIZ = { presence: { grace: 10_000 }, declare: (app: Running['app']) => { app.room(quiz) } }
+
+/** A peer that polls one node and then the other one, which has told the first of it. */
+class Walker {
+  readonly token: string
+  readonly #nodes: readonly [Running, Running]
+  id = ''
+  cursor = ''
+
+  constructor (nodes: readonly [Running, Running], user: string) {
+    this.#nodes = nodes
+    this.token = nodes[0].token(user)
+  }
+
+  async poll (node: Running, wait = '0'): Promise<{ readonly frames: Frame[], readonly rooms: object }> {
+    const since: Record<string, string> = this.cursor === '' ? {} : { since: this.cursor, wait }
+    const { connectionId, cursor, frames, rooms } = await poll(node, {
+      rooms: ['quiz/1'],
+      token: this.token,
+      query: since
+    })
+    this.id = connectionId
+    this.cursor = cursor
+    return { frames, rooms }
+  }
+
+  async move (): Promise<void> {
+    const { id } = this
+    const [from, to] = this.#nodes
+    await this.poll(to)
+    t.equal(this.id, id)
+    if (from !== to) await until('it has left', async () => (await statsOf(from.app)).connections.total === 0)
+  }
+
+  async say (node: Running, frame: object): Promise<Answer> { return await post(node, this.token, this.id, frame) }
+}
+
+for (const { name, skip, nodes } of PAIRS) {
+  t.test(`${name}: a peer that polls another node after it was asked may answer at either, whichever node has asked`, {
+    skip,
+    timeout: 60_000
+  }, async (t) => {
+    const [a, b] = await nodes(t, QUIZ)
+    const eve = b.token('eve')
+    for (const asking of [a, b]) {
+      for (const at of [a, b]) {
+        const ada = new Walker([a, b], 'ada')
+        await ada.poll(a)
+        const ask = async (): Promise<unknown> =>
+          await asking.app.rooms.request({ connection: ada.id, room: 'quiz/1' }, 'choose', {}, { timeout: 20_000 }).catch(
+            ({ code }: { code: string }) => code
+          )
+        const asked = Promise.all([ask(), ask()])
+        const ackOf = (frames: Frame[], type: string): string[] =>
+          frames.filter((frame) => frame.type === type).map((frame) => (frame as unknown as { ack: string }).ack)
+        const chosen: string[] = []
+        while (chosen.length < 2) chosen.push(...ackOf((await ada.poll(a, '5000')).frames, 'choose'))
+        let told: Promise<object> | undefined
+        let said: string | undefined
+        // It is offered to who is there when it comes, and not to a peer between two polls.
+        while (said === undefined) {
+          const polled = ada.poll(a, '1000')
+          await ada.say(a, { type: 'pong', id: 'a fence' })
+          told = asking.app.rooms.broadcastWithAck('quiz/1', 'said', { text: 'x' }, { timeout: 3_000 })
+          said = ackOf((await polled).frames, 'said')[0]
+        }
+        const pinged = a.app.rooms.ping({ connection: ada.id }, { timeout: 20_000 })
+        const ping = (await ada.poll(a, '5000')).frames.find(({ type }) => type === 'ping')!.id
+        await ada.move()
+        t.match(await post(at, eve, ada.id, { type: 'ack', id: chosen[0], data: 'joker' }), { status: 200 })
+        t.match(await ada.say(at, { type: 'ack', id: chosen[0], data: 'ace' }), { status: 200 })
+        t.match(await ada.say(at, { type: 'ack', id: chosen[1], error: 5 }), { status: 400 })
+        t.match(await ada.say(at, { type: 'ack', id: said }), { status: 200 })
+        t.match(await post(at, eve, ada.id, { type: 'pong', id: ping }), { status: 200 })
+        t.match(await ada.say(at, { type: 'pong', id: ping }), { status: 200 })
+        t.match(await pinged, { alive: true })
+        t.same((await asked).toSorted(), ['ace', 'invalid_message'], 'which of them came first is not said')
+        t.same(await told, { acked: ['ada'], missing: [], left: [], unknown: 0 })
+        await ada.say(at, { type: 'leave' })
+      }
+    }
   })
 }
