@@ -1,7 +1,7 @@
+interface Counts { readonly bytesWritten?: unknown, readonly writeQueueSize?: unknown }
+
 /** What a socket of Node says of the bytes that were given to it. It is not documented, so any of it may be missing. */
-interface Handled {
-  readonly _handle?: { readonly bytesWritten?: unknown, readonly writeQueueSize?: unknown } | null
-}
+interface Handled { readonly _handle?: Counts & { readonly _parent?: Counts | null } | null }
 
 /**
  * Returns how many bytes the kernel has accepted from a socket, or from the session of an HTTP/2 stream, in its life. A
@@ -12,6 +12,7 @@ interface Handled {
  */
 export function takenBy (socket: unknown): number | undefined {
   const handle = (socket as Handled | null | undefined)?._handle
-  const { bytesWritten, writeQueueSize } = handle ?? {}
+  // The handle of TLS counts a write only once all of it is over; below it is that of TCP.
+  const { bytesWritten, writeQueueSize } = handle?._parent ?? handle ?? {}
   return typeof bytesWritten === 'number' && typeof writeQueueSize === 'number' ? bytesWritten - writeQueueSize : undefined
 }

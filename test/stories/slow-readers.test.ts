@@ -1,10 +1,12 @@
 import { connect as dial } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { connect as dialTls } from 'node:tls'
+import { generate } from 'selfsigned'
 import t, { type Test } from 'tap'
 import { ai } from '../helpers/growing-room.js'
 import { narrowWay } from '../helpers/narrow-way.js'
 import {
-  assertLedger, connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS,
+  assertLedger, connect, declareChat, eventually, start, statsOf, TRANSPORTS,
   type Running, type StartOptions, type TransportName
 } from '../helpers/net.js'
 import { connections, handshake, plain } from '../helpers/raw.js'
@@ -97,13 +99,19 @@ async function steady (
   t: Test,
   server: Running,
   transport: TransportName,
-  most: number
+  { most, isTls }: { readonly most: number, readonly isTls: boolean }
 ): Promise<{ read: number, isOver: boolean }> {
-  const socket = dial({ port: server.port, host: '127.0.0.1' })
+  const { port } = server
+  const host = '127.0.0.1'
+  const socket = isTls ? dialTls({ port, host, rejectUnauthorized: false }) : dial({ port, host })
   t.teardown(() => { socket.destroy() })
   const state = { read: 0, isOver: false }
+  let rested = 0
   socket.on('error', () => undefined).on('close', () => { state.isOver = true }).on('data', ({ length }) => {
     state.read += length
+    // One read of TLS has a record of 16 KiB at most.
+    if (state.read - rested < 65_536) return
+    rested = state.read
     socket.pause()
     if (state.read < most) setTimeout(() => { socket.resume() }, 10)
   })
@@ -113,32 +121,36 @@ async function steady (
   } else if (transport === 'sse') {
     socket.write(plain('/ws/chat/1', { headers: { ...headers, Accept: 'text/event-stream' } }))
   } else {
-    const { cursor } = await poll(server, { rooms: ['chat/1'], token: server.token('ada') })
+    const { cursor } = (await server.app.inject({ url: '/ws/chat/1', headers })).json<{ cursor: string }>()
     socket.write(plain(`/ws/chat/1?since=${cursor}`, { headers }))
   }
   await eventually('a member', async () => await server.app.rooms.count('chat/1'), (count) => count === 1)
   return state
 }
 
-for (const transport of TRANSPORTS) {
+const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], { keySize: 2048 })
+
+for (const [transport, isTls] of TRANSPORTS.flatMap((each) => [[each, false], [each, true]] as const)) {
+  const over = `over ${transport}${isTls ? ' and TLS' : ''}`
   const options: StartOptions = {
+    ...isTls && { fastify: { https: { key, cert } } as NonNullable<StartOptions['fastify']> },
     limits: { outbox: 40_000_000, event: LARGE + 1_000 },
     timeouts: { write: 1_500, close: 100 },
     declare: (app) => { declareChat(app, { presence: true }) }
   }
   const text = 'x'.repeat(LARGE)
 
-  t.test(`over ${transport} an event that takes longer than timeouts.write is read to its end by who reads all the time`, async (t) => {
+  t.test(`${over} an event that takes longer than timeouts.write is read to its end by who reads all the time`, async (t) => {
     const server = await start(t, options)
-    const peer = await steady(t, server, transport, Infinity)
+    const peer = await steady(t, server, transport, { most: Infinity, isTls })
     await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'bob' })
     await eventually('all of it', () => peer, ({ read, isOver }) => read > LARGE || isOver, 30_000)
     t.ok(peer.read > LARGE, `${peer.read} bytes`)
   })
 
-  t.test(`over ${transport} who reads no further than the middle of an event is cut after timeouts.write`, async (t) => {
+  t.test(`${over} who reads no further than the middle of an event is cut after timeouts.write`, async (t) => {
     const server = await start(t, options)
-    const peer = await steady(t, server, transport, 6_000_000)
+    const peer = await steady(t, server, transport, { most: 6_000_000, isTls })
     await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'bob' })
     await eventually('the middle', () => peer.read, (read) => read >= 6_000_000, 30_000)
     const begun = performance.now()
