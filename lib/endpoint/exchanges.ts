@@ -44,7 +44,7 @@ export class Exchanges {
   readonly #unread: DeadlineQueue<Exchange>
   #drained: (() => void) | undefined
 
-  /** @param write milliseconds in which a peer must have read an answer, or 16 KiB of it */
+  /** @param write milliseconds in which a peer must have read an answer, or with HTTP/1 16 KiB of it */
   constructor (write: number) {
     this.#unread = new DeadlineQueue(Math.max(LEAST, write / LOOKS), (exchange) => { this.#look(exchange) })
   }
@@ -82,14 +82,14 @@ export class Exchanges {
   answered (request: IncomingMessage): void {
     const exchange = this.#open.get(request)
     if (exchange === undefined) return
-    exchange.taken = takenBy(request.socket) ?? 0
+    exchange.taken = takenOf(request)
     exchange.looks = 0
     this.#unread.add(exchange)
   }
 
   /** Cuts an answer whose peer has read next to nothing in `timeouts.write`. */
   #look (exchange: Exchange): void {
-    const taken = takenBy(exchange.request.socket) ?? 0
+    const taken = takenOf(exchange.request)
     if (taken - exchange.taken >= PROGRESS) {
       exchange.taken = taken
       exchange.looks = 0
@@ -144,6 +144,11 @@ export class Exchanges {
   }
 
   stop (): void { this.#unread.stop() }
+}
+
+/** Of a stream of HTTP/2 nothing is known: its session counts the bytes of all its streams. */
+function takenOf ({ httpVersionMajor, socket }: IncomingMessage): number {
+  return httpVersionMajor === 1 ? takenBy(socket) ?? 0 : 0
 }
 
 function cut ({ request, response }: Exchange): void {

@@ -45,6 +45,7 @@ export abstract class SocketLink<S extends Sink> {
   /** Whether the kernel has accepted everything that was written. */
   get isIdle (): boolean { return this.#inFlight === 0 && this.#socket.writableLength === 0 }
 
+  /** A stream of HTTP/2 has no socket of its own: its session counts the bytes of all its streams. */
   get taken (): number | undefined { return takenBy(this.#socket) }
 
   /**

@@ -6,7 +6,6 @@ import { encodeFrame, type Packet } from '../protocol/packet.js'
 import { after } from '../structures/timers.js'
 import type { CursorTrack } from './cursor-track.js'
 import { SocketLink, type Sink } from './socket-link.js'
-import { takenBy } from './taken.js'
 
 /** Milliseconds that a peer may take to read the end of its stream. */
 const END_TIMEOUT = 1_000
@@ -112,8 +111,6 @@ export class SseLink extends SocketLink<Sink> implements Link {
     }
     return bytes
   }
-
-  override get taken (): number | undefined { return takenBy(this.#response.socket) }
 
   get isWritable (): boolean { return !this.#isEnded && this.isSocketWritable }
 

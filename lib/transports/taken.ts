@@ -4,9 +4,9 @@ interface Counts { readonly bytesWritten?: unknown, readonly writeQueueSize?: un
 interface Handled { readonly _handle?: Counts & { readonly _parent?: Counts | null } | null }
 
 /**
- * Returns how many bytes the kernel has accepted from a socket, or from the session of an HTTP/2 stream, in its life. A
- * stream tells only that a whole write is over, and one frame may take minutes on a slow link. Node's own timeout of a
- * socket looks at its handle for the same reason.
+ * Returns how many bytes the kernel has accepted from a socket in its life. A stream tells only that a whole write is
+ * over, and one frame may take minutes on a slow link. Node's own timeout of a socket looks at its handle for the same
+ * reason.
  *
  * @returns `undefined` where that is not known
  */

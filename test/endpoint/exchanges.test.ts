@@ -111,6 +111,33 @@ t.test('answers that nobody takes end their sockets after timeouts.write', async
   await eventually('the socket is ended', async () => await sockets(server), (count) => count === 0, 15_000)
 })
 
+t.test('over HTTP/2 an answer that is never read is ended after timeouts.write, also while its session moves', async (t) => {
+  const server = await start(t, { fastify: { http2: true } as never, timeouts: { write: 500 } })
+  const begun = performance.now()
+  let ended = 0
+  // The client tells of the end of its stream only once it has read what has come.
+  server.app.server.once('stream', (stream: http2.Http2Stream) => {
+    stream.on('close', () => { ended = performance.now() - begun })
+  })
+  const session = http2.connect(server.url, { settings: { initialWindowSize: 1_000 } })
+  session.on('error', () => undefined)
+  t.teardown(() => { session.destroy() })
+  session.request({ ':path': '/ws/client.js' }).on('error', () => undefined).pause()
+  let loads = 0
+  const load = (): void => {
+    const whole = session.request({ ':path': '/ws/client.js' })
+    whole.on('error', () => undefined).resume().on('end', () => {
+      loads++
+      if (!session.destroyed) load()
+    })
+  }
+  load()
+  await until('the end of the answer', () => ended > 0, 8_000)
+  t.ok(ended < 2_000, `${Math.round(ended)} ms`)
+  const before = loads
+  await until('the other answers go on', () => loads > before)
+})
+
 t.test('a poll keeps its slot until its answer is taken or given up, and the grace begins then', async (t) => {
   const server = await start(t, {
     presence: { grace: 50 },
