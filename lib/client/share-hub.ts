@@ -18,8 +18,6 @@ export interface Letter {
   readonly frame?: Frame
   /** A room without a position, which has lost events. */
   readonly gap?: string
-  /** The keys of all values that a room has: what a tab has beside them was removed while it was away. */
-  readonly kept?: { readonly room: string, readonly keys: Readonly<Record<string, readonly string[]>> }
 }
 
 /** What the link of a tab writes. */
@@ -49,8 +47,8 @@ const AWAY: Refused = { code: 'unavailable', message: 'no link', retry: 'now' }
 const NOT_JOINED: Refused = { code: 'not_joined', message: 'join the room first', retry: 'never' }
 /** Questions of the server that are denied on some links and not on others; of more it is not told. */
 const DENIED = 1_000
-/** Milliseconds in which the values of a room come that the server sends behind its answer. */
-const SETTLED = 1_000
+/** Removals of a room that are remembered: as many as there are values of one event. */
+const REMOVED = 1_000
 
 /** What of an error can be written to another tab. */
 function plain ({ message, cause, ...rest }: RealtimeError): Refused { return { ...rest, message } as Refused }
@@ -70,6 +68,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   const sent = new Map<string, string>()
   /** On how many links nobody answers a question of the server, while others may. */
   const denials = new Map<string, number>()
+  /** What was removed from each room while the hub was in it: a tab that comes back is told by nobody else. */
+  const removed = new WeakMap<Room, Map<string, Frame>>()
   let welcome: Letter['up']
   let line: Core['line']
   /** The handle that was made last. */
@@ -101,7 +101,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   }
 
   const client = connect((core) => {
-    const { host, shown, createHandle } = core
+    const { host, shown, rooms, createHandle } = core
     const { up, frame, down } = host
     line = core.line
     core.isHub = true
@@ -121,6 +121,13 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
         if (to && type === 'error' && data!.retry === 'refresh') return void line.lost(data as Refused)
         if (sent.delete(id)) post({ to: to!, frame: each })
       } else if (room) {
+        if (type === 'removed') {
+          const all = removed.get(rooms.get(room)!)
+          const key = JSON.stringify(data)
+          all?.delete(key)
+          all?.set(key, each)
+          if (all?.size! > REMOVED) all!.delete(all!.keys().next().value!)
+        }
         // What a join means for a room depends on what the room was before it.
         if (type !== 'joined') told = room
         // The id is that of a question of the hub.
@@ -164,15 +171,6 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     post(epoch ? { frame: { type: 'gap', room: name!, data: { epoch, to: offset! } } as Frame } : { gap: name! })
   })
 
-  /** Tells the tabs which values a room has when all have come: of removals before, nobody tells who comes back. */
-  const settle = (room: Room): void => {
-    line.after(`state ${room.name}`, SETTLED, () => {
-      const keys = [...room.state as ReadonlyMap<string, ReadonlyMap<string, unknown>>]
-        .map(([event, values]) => [event, [...values.keys()]])
-      if (room.isIn) post({ kept: { room: room.name, keys: Object.fromEntries(keys) as Record<string, string[]> } })
-    })
-  }
-
   /** Lets a link into a room that the hub is in: what it has missed, and then what all are told. */
   const admit = async (from: string, frame: UpFrame, handle: Handle): Promise<void> => {
     const { room, host } = handle
@@ -210,11 +208,16 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     const send = (frame: Frame): void => { post({ to: from, frame: { ...frame, room: name } }) }
     send({ type: 'ack', id: frame.id!, data } as Frame)
     past.forEach(send)
-    for (const [type, values] of room.state as ReadonlyMap<string, ReadonlyMap<string, unknown>>) {
+    const state = room.state as ReadonlyMap<string, ReadonlyMap<string, unknown>>
+    for (const [type, values] of state) {
       for (const data of values.values()) send({ type, data, timestamp: Date.now() } as Frame)
     }
+    // Only of what was removed: any other value that is not here may still be on its way.
+    removed.get(room)?.forEach((each) => {
+      const { event, key } = each.data!
+      if (!state.get(event!)?.has(key!)) send(each)
+    })
     texts?.wholes().forEach(send)
-    settle(room)
   }
 
   const join = (from: string, rooms: Map<string, Handle>, frame: UpFrame): void => {
@@ -228,17 +231,14 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     let isAdmitted = false
     let isAnswered = false
     const { room, enter } = handle
+    if (!removed.has(room)) removed.set(room, new Map())
     handle.enter = (entered) => {
       enter(entered)
       if (!isAdmitted) void admit(from, frame, handle).then(() => { isAnswered = true })
-      else {
-        // The end of the link has ended the wait for the values.
-        settle(room)
-        // The members may be others than before the break: by a hole in the sequence the tab asks for them.
-        if (room.sequence! >= 0) {
-          const data = { sequence: room.sequence! + 2, joined: [], left: [] }
-          post({ to: from, frame: { type: 'presence', room: name, data } as Frame })
-        }
+      // The members may be others than before the break: by a hole in the sequence the tab asks for them.
+      else if (room.sequence! >= 0) {
+        const data = { sequence: room.sequence! + 2, joined: [], left: [] }
+        post({ to: from, frame: { type: 'presence', room: name, data } as Frame })
       }
       isAdmitted = true
     }

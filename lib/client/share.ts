@@ -1,7 +1,6 @@
-import type { Frame, FrameData, Link, LinkEvents } from './links/link.js'
+import type { FrameData, Link, LinkEvents } from './links/link.js'
 import type { Core, Part } from './part.js'
 import type { Channel, Locks, Platform } from './platform.js'
-import type { Room } from './room-types.js'
 import { runHub, type Letter } from './share-hub.js'
 
 // What is loaded when it is needed imports nothing that a page has already: a bundler would split the page for it.
@@ -79,14 +78,6 @@ const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolv
   else signal.addEventListener('abort', () => { resolve() })
 })
 
-/** @returns what the server would have said of the values that are not kept any longer */
-function removals (room: Room | undefined, { keys }: Required<Letter>['kept']): Frame[] {
-  const state = (room?.state ?? []) as Iterable<[string, ReadonlyMap<string, unknown>]>
-  return [...state].flatMap(([event, values]) => [...values.keys()]
-    .filter((key) => !keys[event]?.includes(key))
-    .map((key) => ({ type: 'removed', room: room!.name, data: { event, key } })))
-}
-
 /** Stands in for the transports; `over` tells that this client is over. */
 function createSharedLink ({ core: { host, shown, rooms, line }, locks, place, createChannel, lead }: ShareOptions): {
   /** @throws what the page may not use */
@@ -130,11 +121,10 @@ function createSharedLink ({ core: { host, shown, rooms, line }, locks, place, c
       channel.onmessage = ({ data }: { data: Mail }) => {
         if (!data.hub || (data.to && data.to !== from)) return
         events.heard()
-        const { up, down, failed, frame, gap, kept } = data
+        const { up, down, failed, frame, gap } = data
         const lost = rooms.get(gap!)
         if (failed) host.fail(failed)
         else if (lost?.isIn) lost.gap()
-        else if (kept) removals(rooms.get(kept.room), kept).forEach(events.frame)
         else if (up) {
           shown.transport = up.transport
           // Another tab has become the hub.

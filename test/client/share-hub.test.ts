@@ -632,6 +632,41 @@ t.test('a tab that comes back to the shared link has no value that was removed m
   t.same(removed, ['red', 'red'])
 })
 
+t.test('a tab that takes the link over removes no value that still exists, however late the values come', async (t) => {
+  const app = await start(t)
+  for (const team of ['red', 'blue']) await app.app.rooms.broadcast('chat/1', 'score', { team, points: 1 })
+  let isLate = false
+  const late: Array<() => void> = []
+  /** As on a slow link, on which what comes behind the answer to a join takes its time. */
+  class Slow extends WebSocket {
+    #isIn = false
+
+    override emit (...given: Parameters<WebSocket['emit']>): boolean {
+      if (this.#isIn && isLate && given[0] === 'message') return late.push(() => super.emit(...given)) > 0
+      this.#isIn ||= String(given[1]).startsWith('{"type":"ack"')
+      return super.emit(...given)
+    }
+  }
+  const open = browser(t, app)
+  const tabs = [open(), open({ WebSocket: Slow }), open({ WebSocket: Slow })]
+  const rooms = tabs.map((tab) => tab.join('chat/1'))
+  await Promise.all(rooms.map(async ({ joined }) => await joined))
+  const teams = ({ state }: NamedRoom): string =>
+    [...(state.get('score') as Map<string, unknown>).keys()].sort().join()
+  await until('all have the values', () => rooms.every((room) => teams(room) === 'blue,red'))
+  const removed: string[] = []
+  for (const room of rooms.slice(1)) room.on('removed', ({ key }) => { removed.push(key) })
+  isLate = true
+  tabs[0]!.close()
+  await until('another tab has the link and frames wait', () => late.length > 0)
+  await delay(1_500)
+  isLate = false
+  for (const come of late) come()
+  await app.app.rooms.broadcast('chat/1', 'score', { team: 'green', points: 1 })
+  await until('they go on', () => rooms.slice(1).every((room) => teams(room) === 'blue,green,red'))
+  t.same(removed, [])
+})
+
 t.test('a POST whose credential is refused makes the tab that has the link take a fresh one', async (t) => {
   const app = await start(t)
   let asked = 0
