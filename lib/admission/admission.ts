@@ -110,13 +110,13 @@ export class Admission {
     const { settings, slots, auth, credentials, revocations } = this.#options
     const since = revocations.moment
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
-    this.#checkReady(kind === 'polling' ? peek(request.query as Query) : undefined)
-    this.#proxyWarning.look(request)
     const query = queryOf(request, kind)
+    const polled = kind === 'polling' ? peek(query) : undefined
+    const named = kind === 'uplink' ? ownOf(request) : polled
+    this.#checkReady(named)
+    this.#proxyWarning.look(request)
     const credential = credentials.find(request, offered)
     if (kind === 'verdict') this.#repeat(request, credential, path)
-    const polled = kind === 'polling' ? peek(query) : undefined
-    const named = kind === 'uplink' ? request.headers['x-connection-id'] : polled
     if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') {
       slots.checkServer(request.ip ?? '')
     }
@@ -138,7 +138,7 @@ export class Admission {
     const ending = polled === undefined ? undefined : this.#options.takeEnding(polled)
     if (ending !== undefined) throw ending
     const asked: Asked = { request, kind, query, names, credential, isHeld, since }
-    const identity = typeof named === 'string'
+    const identity = named !== undefined
       ? this.#identifyAgain(request, credential, named)
       : auth.identify(request, credential)
     return identity instanceof Promise
@@ -221,7 +221,8 @@ export class Admission {
   ): Awaitable<Admitted> {
     const { rooms } = this.#options
     const { found, cursorRooms, cursor } = place
-    this.#ask(since, identity, place.known?.id ?? cursor?.connection, place.known)
+    const own = kind === 'uplink' ? ownOf(request) : place.known?.id
+    this.#ask(since, identity, place.known?.id ?? cursor?.connection, own)
     // The connection that is polled may have ended while its user was being authorised.
     const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
     const entries = cursorRooms.map((name, index): RequestedRoom => ({
@@ -263,10 +264,17 @@ export class Admission {
     refusedUpgrades.remember(askerOf(request, credentials.find(request), path), refusal)
   }
 
-  /** A connection that polls is owed its last answer while the server drains: it has no other way to be told. */
-  #checkReady (polled: string | undefined): void {
+  /**
+   * While the server drains, each connection is served until its turn. So its messages by POST are let in, and its
+   * polls, since it has no other way to be told.
+   *
+   * @param own the connection that a poll or a POST says is its own
+   * @param userId absent before the credential is verified
+   */
+  #checkReady (own: string | undefined, userId?: string): void {
     const { readiness, find } = this.#options
-    if (!readiness.isServing || polled === undefined || find(polled)?.isOpen !== true) readiness.check()
+    const peer = own === undefined || !readiness.isServing ? undefined : find(own)
+    if (peer?.isOpen !== true || (userId !== undefined && peer.userId !== userId)) readiness.check()
   }
 
   #repeat (request: FastifyRequest, credential: Credential | undefined, path: string): void {
@@ -283,7 +291,7 @@ export class Admission {
   confirm ({ identity, since, connectionId, entries, known }: Admitted): void {
     const { revocations } = this.#options
     try {
-      this.#ask(since, identity, connectionId, known)
+      this.#ask(since, identity, connectionId, known?.id)
       if (since !== revocations.moment) {
         for (const { name } of entries) revocations.checkRoom(since, { ...identity, connection: connectionId }, name)
       }
@@ -299,9 +307,9 @@ export class Admission {
     since: number,
     { userId, tokenId, exp }: Identity,
     connection: string | undefined,
-    known: Peer | undefined
+    own: string | undefined
   ): void {
-    this.#checkReady(known?.id)
+    this.#checkReady(own, userId)
     this.#options.revocations.check(since, { userId, tokenId, connection })
     if (isExpired(exp)) throw new Refusal('token_expired')
   }
@@ -352,6 +360,12 @@ export class Admission {
       ? peer
       : undefined
   }
+}
+
+/** Returns the connection that a POST says is its own. */
+function ownOf ({ headers }: FastifyRequest): string | undefined {
+  const own = headers['x-connection-id']
+  return typeof own === 'string' ? own : undefined
 }
 
 /**

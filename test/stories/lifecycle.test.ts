@@ -246,6 +246,50 @@ t.test('while it drains, readiness is 503, nobody is admitted, and who waits for
   await Promise.all(peers.map(async ({ ended }) => { await ended }))
 })
 
+t.test('while it drains, the POSTs of a stream are answered until its turn, and those of nobody else', async (t) => {
+  const server = await start(t, { drain: { rate: 0.1, timeout: 60_000 } })
+  const peers = await Promise.all(['a', 'b'].map(async (user) => await connect(server, {
+    transport: 'sse',
+    rooms: ['chat/1'],
+    token: server.token(user)
+  })))
+  const drained = server.app.rooms.drain()
+  const told = await Promise.all(peers.map(async (peer) => {
+    return ((await peer.next('drain')).data as { retryAfter: number }).retryAfter
+  }))
+  const last = told.indexOf(Math.max(...told))
+  const peer = peers[last]!
+  const [own, other] = last === 0 ? ['a', 'b'] as const : ['b', 'a'] as const
+  const post = async (user: string, frame: object, connection?: string): Promise<unknown[]> => {
+    const answer = await fetch(`${server.url}/ws`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${server.token(user)}`,
+        'content-type': 'application/json',
+        ...(connection === undefined ? {} : { 'x-connection-id': connection })
+      },
+      body: JSON.stringify(frame)
+    })
+    const { type, code } = await answer.json() as { type?: string, code?: string }
+    return [answer.status, type ?? code]
+  }
+  const say = { type: 'say', room: 'chat/1', id: 'm', data: { text: 'still served' } }
+  t.same(await post(own, say, peer.id), [200, 'ack'])
+  await peer.next('said')
+  t.same(await post(own, say), [503, 'draining'], 'of no connection')
+  t.same(await post(own, say, 'invented'), [503, 'draining'], 'of none that is open')
+  t.same(await post(other, say, peer.id), [503, 'draining'], 'of the connection of another user')
+  const opening = await fetch(`${server.url}/ws/chat/1?transport=sse`, {
+    headers: { authorization: `Bearer ${server.token(own)}`, 'x-connection-id': peer.id }
+  })
+  t.equal(opening.status, 503, 'and it opens no other connection')
+  t.same(await post(own, { type: 'leave' }, peer.id), [200, 'ack'])
+  await peer.ended
+  t.same(await post(own, say, peer.id), [503, 'draining'], 'once it has ended')
+  await server.app.rooms.drain({ timeout: 0 })
+  await drained
+})
+
 t.test(
   '1 000 mixed connections, 50 of them dead, at 500 a second: each is closed in its turn, none loses what was in its outbox',
   {
