@@ -27,19 +27,20 @@ export class Streams {
     const { settings, admission, exchanges, openings } = this.#options
     const { raw } = reply
     admission.confirm(admitted)
+    if (raw.destroyed || raw.socket?.destroyed === true) return reply.hijack()
+    // The end of the socket ends the stream: chunks would make each event six bytes longer and a write of three pieces,
+    // and the standard of event streams advises against them.
+    raw.useChunkedEncodingByDefault = false
+    // The headers of the app's hooks (CORS above all) are lost by a hijack unless they are copied. One that no answer
+    // can carry throws here, while Fastify still answers the request.
+    raw.writeHead(200, { ...reply.getHeaders() as Record<string, string>, vary: varied(reply), ...SSE_HEADERS })
     void reply.hijack()
-    if (raw.destroyed || raw.socket?.destroyed === true) return reply
     exchanges.streams(request.raw)
     const { cursorRooms, entries, connectionId, isUnnamed } = admitted
     const track = new CursorTrack(connectionId, cursorRooms)
     for (const { name, request } of entries) track.begin(name, request)
     // The server's limit for idle requests does not apply to a stream, whose comments bound how long it may be silent.
     raw.socket?.setTimeout?.(0)
-    // The end of the socket ends the stream: chunks would make each event six bytes longer and a write of three pieces,
-    // and the standard of event streams advises against them.
-    raw.useChunkedEncodingByDefault = false
-    // The headers of the app's hooks (CORS above all) are lost by a hijack unless they are copied.
-    raw.writeHead(200, { ...reply.getHeaders() as Record<string, string>, vary: varied(reply), ...SSE_HEADERS })
     raw.write(encodeRetry(retryAdvice()))
     raw.flushHeaders()
     const connection = openings.connect(admitted, request.ip ?? '', new SseLink(raw, track, !isUnnamed))

@@ -209,6 +209,30 @@ for (const [what, { ask, most }] of Object.entries(CLOSING)) {
   })
 }
 
+t.test('a header of the app that no answer can carry is a 500 over each transport, and keeps no slot', async (t) => {
+  const server = await start(t, {
+    presence: { grace: 50 },
+    before: (app) => {
+      app.addHook('onRequest', (request, reply, done) => {
+        if (request.headers['x-wants'] === 'name') void reply.header('x-name', 'Łukasz')
+        done()
+      })
+    }
+  })
+  const token = server.token('ada')
+  for (const transport of ['sse', 'polling'] as const) {
+    await t.rejects(
+      within(transport, 2_000, connect(server, { transport, token, headers: { 'x-wants': 'name' } })),
+      { message: /^refused with 500/ },
+      transport
+    )
+  }
+  // The answer to an upgrade carries no header of the app.
+  const peer = await connect(server, { token, headers: { 'x-wants': 'name' } })
+  await peer.close()
+  await isEmpty(server)
+})
+
 t.test('app.close() waits for no HTTP/2 session, with a stream and a POST on it or idle', async (t) => {
   const server = await start(t, { fastify: { http2: true } as never, drain: { timeout: 1_500 } })
   const session = http2.connect(server.url)
