@@ -8,6 +8,7 @@ import { DeadlineQueue } from '../structures/deadline-queue.js'
 import { inTurns } from '../structures/slices.js'
 import { after } from '../structures/timers.js'
 import { takenBy } from '../transports/taken.js'
+import { IdleLimits } from './idle-limits.js'
 
 /** Sockets that are ended in one turn of the event loop. */
 const AT_ONCE = 50
@@ -41,6 +42,7 @@ export class Exchanges {
   readonly #ofTransport = new WeakMap<EventEmitter, Set<Exchange>>()
   /** Sockets on which a stream is open: a request behind it can never be answered. */
   readonly #streaming = new WeakSet<EventEmitter>()
+  readonly #idleLimits = new IdleLimits()
   readonly #unread: DeadlineQueue<Exchange>
   #drained: (() => void) | undefined
 
@@ -75,6 +77,9 @@ export class Exchanges {
     if (exchange === undefined) callback()
     else exchange.callbacks.push(callback)
   }
+
+  /** Tells that a request may be idle for longer than the server allows, until it is over. */
+  mayIdle (request: IncomingMessage): void { this.whenOver(request, this.#idleLimits.lift(request)) }
 
   isOpen (request: IncomingMessage): boolean { return this.#open.has(request) }
 

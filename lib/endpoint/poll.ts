@@ -49,8 +49,8 @@ export class Poll {
     // A client that polls too often is not refused but has to wait, since its events stay in the history.
     const hold = known?.spend(performance.now()) ?? 0
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
-    // A poll may be idle for as long as it asked to wait; Node sets the limit again for the next request.
-    raw.socket?.setTimeout?.(0)
+    // A poll may be idle for as long as it asked to wait.
+    exchanges.mayIdle(request.raw)
     const answer = await polls.run(connection, admitted, { wait, hold }, async () => {
       let entered: readonly JoinResult[] = []
       await firstRooms.open(connection, entries, since, (rooms) => {

@@ -40,7 +40,7 @@ export class Streams {
     const track = new CursorTrack(connectionId, cursorRooms)
     for (const { name, request } of entries) track.begin(name, request)
     // The server's limit for idle requests does not apply to a stream, whose comments bound how long it may be silent.
-    raw.socket?.setTimeout?.(0)
+    exchanges.mayIdle(request.raw)
     raw.write(encodeRetry(retryAdvice()))
     raw.flushHeaders()
     const connection = openings.connect(admitted, request.ip ?? '', new SseLink(raw, track, !isUnnamed))

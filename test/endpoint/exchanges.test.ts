@@ -209,6 +209,47 @@ for (const [what, { ask, most }] of Object.entries(CLOSING)) {
   })
 }
 
+t.test('a session of HTTP/2 may be idle while a stream or a poll is open on it, and no longer', async (t) => {
+  const limit = 400
+  const server = await start(t, { fastify: { http2: true, http2SessionTimeout: limit } as never })
+  const open = async (session: http2.ClientHttp2Session, path: string): Promise<http2.ClientHttp2Stream> => {
+    const stream = session.request({ ':path': path, authorization: `Bearer ${server.token('ada')}` })
+    stream.on('error', () => undefined)
+    let text = ''
+    stream.setEncoding('utf8').on('data', (chunk: string) => { text += chunk })
+    await until('its answer', () => text.includes('"connectionId"') ? true : undefined)
+    return stream
+  }
+  const connected = (): http2.ClientHttp2Session => {
+    const session = http2.connect(server.url)
+    session.on('error', () => undefined)
+    t.teardown(() => { session.destroy() })
+    return session
+  }
+  const polled = connected()
+  await open(polled, '/ws/chat/1?transport=polling')
+  const streamed = connected()
+  const streams = [await open(streamed, '/ws/chat/1?transport=sse'), await open(streamed, '/ws/chat/2?transport=sse')]
+  await until('the session of the poll is closed', () => polled.closed ? true : undefined, 3_000)
+  streams[0]!.close(http2.constants.NGHTTP2_CANCEL)
+  await sleep(3 * limit)
+  t.notOk(streamed.closed, 'one stream is open')
+  streams[1]!.close(http2.constants.NGHTTP2_CANCEL)
+  await until('the session of the streams is closed', () => streamed.closed ? true : undefined, 3_000)
+})
+
+t.test('a socket has the limit of the server again behind a poll, also where none is kept alive for a time', async (t) => {
+  const server = await start(t, {
+    fastify: { connectionTimeout: 400 },
+    before: (app) => { app.server.keepAliveTimeout = 0 }
+  })
+  const peer = new RawPeer(server.port)
+  t.teardown(() => { peer.socket.destroy() })
+  peer.send(asks(server, 'ada', '*/*', '/ws/chat/1?transport=polling'))
+  t.equal((await peer.answered()).status, 200)
+  await peer.left(3_000)
+})
+
 t.test('a header of the app that no answer can carry is a 500 over each transport, and keeps no slot', async (t) => {
   const server = await start(t, {
     presence: { grace: 50 },
