@@ -30,6 +30,8 @@ export type ControlMessage =
     readonly until?: number
     /** Nobody has said until when: a node with connections of the token keeps it out up to its end. */
     readonly isUntilEnd?: true
+    /** Names it where it may be told again, so that who has heard it does nothing again. */
+    readonly id?: string
   }
   | {
     /** One room is taken from a user, who is kept out of it. */
@@ -42,6 +44,8 @@ export type ControlMessage =
     readonly message?: string
     /** Unix time in milliseconds up to which it keeps out. */
     readonly until: number
+    /** Names it where it may be told again, so that who has heard it does nothing again. */
+    readonly id?: string
   }
   | {
     /** What the target holds is closed, and may come back. */

@@ -1,6 +1,7 @@
 import type { Control, ControlMessage } from '../adapters/adapter.js'
 import type { Peers } from '../admission/peer.js'
 import { checkControl } from '../adapters/broker/decode.js'
+import { KEPT } from '../adapters/broker/envelopes.js'
 import type { Unread } from '../adapters/broker/unread.js'
 import type { Denials } from '../auth/denials.js'
 import type { Revocations } from '../auth/revocations.js'
@@ -13,9 +14,11 @@ import type { Roster } from '../dispatch/roster.js'
 import type { Polls } from '../endpoint/polls.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Cluster } from '../stats/cluster.js'
+import { ExpiringMap } from '../structures/expiring-map.js'
 import { inBatches, inTurns } from '../structures/slices.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
 import type { Requests } from './requests.js'
+import { isOver, isSpared } from './spared.js'
 import { AT_ONCE, endOfToken, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface RemoteControlOptions {
@@ -39,6 +42,13 @@ export interface RemoteControlOptions {
   readonly unread: Unread
 }
 
+/**
+ * Revocations that this node has acted on, of those that may be told again, and milliseconds for which it knows them:
+ * longer than they are told again and kept.
+ */
+const MAX_HEARD = 10_000
+const HEARD = 2 * KEPT
+
 type Ask = Extract<ControlMessage, { readonly type: 'ask' }>
 type Expel = Extract<ControlMessage, { readonly type: 'expel' }>
 type List = Extract<ControlMessage, { readonly type: 'list' }>
@@ -47,6 +57,7 @@ type Revoke = Extract<ControlMessage, { readonly type: 'revoke' }>
 /** Executes what other nodes ask of this one: the calls that the application makes by `app.rooms`, and requests. */
 export class RemoteControl {
   readonly #options: RemoteControlOptions
+  readonly #heard = new ExpiringMap<true>(MAX_HEARD)
 
   constructor (options: RemoteControlOptions) {
     this.#options = options
@@ -170,21 +181,39 @@ export class RemoteControl {
     const { user, tokenId, connection, of } = message
     const subject = subjectOf(message)
     if (subject !== undefined && message.until !== undefined) denials.remember(subject, message.until)
+    // While it is in force nobody can have come since, unless by a mistake.
+    if (!this.#isNew(message) && isOver(message.until)) return
     revocations.add({ user, tokenId, connection, of, message: message.message })
     const end = message.isUntilEnd === true ? endOfToken(this.#options, message) : undefined
-    await inTurns(peersOf(this.#options, message), AT_ONCE, (peer) => { peer.close('revoked', message.message) })
+    await inTurns(peersOf(this.#options, message), AT_ONCE, (peer) => {
+      if (!isSpared(peer, message.until)) peer.close('revoked', message.message)
+    })
     if (subject === undefined || end === undefined || end <= (message.until ?? 0)) return
     denials.remember(subject, end)
     await denials.deny(subject, end)
   }
 
-  async #expel ({ user, room, message, until }: Expel): Promise<void> {
+  async #expel (expel: Expel): Promise<void> {
+    const { user, room, message, until } = expel
     const { denials, connections, revocations, dispatch } = this.#options
     denials.rememberTaken(user, room, until)
-    revocations.add({ user, room, message, isTaken: true })
+    const isNew = this.#isNew(expel)
+    if (!isNew && isOver(until)) return
+    if (isNew) revocations.add({ user, room, message, isTaken: true })
     await inTurns(connections.ofUser(user), AT_ONCE, (peer) => {
-      dispatch.joins.leaveByServer(peer, room, 'revoked', message)
+      // The server may have put it back since this node heard of it first.
+      const isBack = !isNew && peer.rooms.get(room)?.isByServer === true
+      if (!isBack && !isSpared(peer, until)) dispatch.joins.leaveByServer(peer, room, 'revoked', message)
     })
+  }
+
+  /** Whether it was not acted on yet. One that is told again would end who was let in since. */
+  #isNew ({ id }: Revoke | Expel): boolean {
+    if (id === undefined) return true
+    const now = performance.now()
+    if (this.#heard.get(id, now) !== undefined) return false
+    this.#heard.set(id, true, now + HEARD, now)
+    return true
   }
 
   async #list ({ id, ...question }: List): Promise<void> {

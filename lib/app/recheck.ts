@@ -7,7 +7,7 @@ import { after } from '../structures/timers.js'
 
 export interface RecheckOptions {
   readonly connections: Peers
-  readonly denials: Pick<Denials, 'find'>
+  readonly denials: Pick<Denials, 'find' | 'hasHeard'>
   readonly revocations: Revocations
   readonly joins: Pick<Joins, 'leaveByServer'>
 }
@@ -88,6 +88,8 @@ export class Recheck {
     // It is asked at each entry from now on.
     if (hasLost) connections.renew(peer, { ...peer.identity, hasLost })
     for (const room of rooms) {
+      // The server has put it back since: with the denial that this node heard of, nobody was left there.
+      if (peer.rooms.get(room)?.isByServer === true && denials.hasHeard(userId, room)) continue
       revocations.add({ user: userId, room, isTaken: true })
       joins.leaveByServer(peer, room, 'revoked')
     }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Control, ControlMessage } from '../adapters/adapter.js'
 import { ExpiringMap } from '../structures/expiring-map.js'
 import { inBatches } from '../structures/slices.js'
@@ -20,7 +21,6 @@ const MOST = 1_000
 export class ToldRevocations {
   readonly #control: Control | undefined
   readonly #told = new ExpiringMap<KeepingOut>(MOST)
-  #count = 0
 
   constructor (control: Control | undefined) {
     this.#control = control
@@ -29,14 +29,19 @@ export class ToldRevocations {
   /** @throws `unavailable` where the broker is away */
   async tell (message: KeepingOut): Promise<void> {
     if (this.#control === undefined) return
-    await this.#control.send(message)
     // Members of a room, and a connection, are not kept out: told again it would end others, who came since.
-    if (message.until === undefined) return
+    if (message.until === undefined) return await this.#control.send(message)
+    const id = randomBytes(9).toString('base64url')
+    const told = { ...message, id }
+    await this.#control.send(told)
     const now = performance.now()
-    this.#told.set(String(++this.#count), message, now + REMEMBERED, now)
+    this.#told.set(id, told, now + REMEMBERED, now)
   }
 
-  /** Tells it again, for a broker that has lost its data. */
+  /**
+   * Tells it again, for a broker that has lost its data; also what is over, since a node that has not heard of it still
+   * serves who was there before. By its id the others know that they have acted on it.
+   */
   async again (): Promise<void> {
     const told = [...this.#told.values(performance.now())]
     await inBatches(told, AT_ONCE, async (message) => { await this.#control!.send(message) })

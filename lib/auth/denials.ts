@@ -148,6 +148,11 @@ export class Denials {
     return { isUser, isToken, hasLost, rooms: lost }
   }
 
+  /** Whether this node itself remembers that a room was taken from a user, and has acted on it when it heard. */
+  hasHeard (userId: string, room: string): boolean {
+    return this.#denied.get(keyOfKind('member', userId, room), Date.now()) !== undefined
+  }
+
   #asked (store: DenialStore, subjects: readonly string[]): Awaitable<boolean> {
     const found = store.isDenied(subjects)
     return found instanceof Promise ? found.catch((error: unknown) => this.#unasked(error)) : found

@@ -79,6 +79,21 @@ t.test('a room that was taken from a user meanwhile is left, and is not entered 
   t.same(connection!.rooms.filter((name) => name.startsWith('chat/')), ['chat/1'])
 })
 
+t.test('who was put back by the server into a room that was taken from the user stays, unless the node has not heard of that', async (t) => {
+  const own = await node(t)
+  const { rooms } = own.app
+  const [ada, bob] = [await enter(t, own, 'ada'), await enter(t, own, 'bob')]
+  await rooms.revoke({ user: 'ada', room: 'chat/1' }, { until: Date.now() + HOUR })
+  t.match(await ada.next('left'), { room: 'chat/1', data: { code: 'revoked' } })
+  for (const user of ['ada', 'bob']) t.equal(await rooms.join({ user }, user === 'ada' ? 'chat/1' : 'chat/3'), 1)
+  await own.denials.deny(keyOfKind('member', 'bob'), Date.now() + HOUR)
+  await own.denials.deny(keyOfKind('member', 'bob', 'chat/3'), Date.now() + HOUR)
+  own.host.missed()
+  t.match(await bob.next('left'), { room: 'chat/3', data: { code: 'revoked' } })
+  const { connections: [connection] } = await rooms.connections({ user: 'ada' })
+  t.same(connection!.rooms.filter((name) => name.startsWith('chat/')).sort(), ['chat/1', 'chat/2'])
+})
+
 t.test('a broker that cannot be asked is asked again, and one that has lost its data once the others have told it', async (t) => {
   const own = await node(t)
   const ada = await enter(t, own, 'ada')
@@ -107,7 +122,8 @@ t.test('very many connections are compared a few at a time', async (t) => {
         await Promise.resolve()
         open--
         return { isUser: false, isToken: false, hasLost: false, rooms: [] }
-      }
+      },
+      hasHeard: () => false
     },
     revocations: new Revocations(),
     joins: { leaveByServer: () => false }

@@ -233,6 +233,62 @@ async function toldNode (t: Test): Promise<Running & { readonly host: AdapterHos
   return Object.assign(await start(t, { declare, adapter }), { host: host! })
 }
 
+t.test('who logs in again after a logout is not ended when the other nodes are told of it again, and who was there is', async (t) => {
+  const node = await toldNode(t)
+  const { host } = node
+  const before = await enter(node, 'ada', ['chat/1'])
+  const logout = { type: 'revoke', user: 'ada', until: Date.now(), id: 'first' } as const
+  host.control(logout, 'another')
+  await before.ended
+  const after = await enter(node, 'ada', ['chat/1'])
+  host.control(logout, 'another')
+  await after.fence()
+  host.control({ ...logout, id: 'second' }, 'another')
+  await after.ended
+})
+
+t.test('a logout that is heard of late spares who came since, but for the seconds by which clocks may differ', async (t) => {
+  const node = await toldNode(t)
+  const { host, app: { rooms } } = node
+  const { connections: [ada] } = await enter(node, 'ada', ['chat/1']).then(async () => await rooms.connections({ user: 'ada' }))
+  const bob = await enter(node, 'bob', ['chat/1'])
+  host.control({ type: 'revoke', user: 'ada', until: ada!.since - 60_000, id: 'long ago' }, 'another')
+  host.control({ type: 'expel', user: 'ada', room: 'chat/1', until: ada!.since - 60_000, id: 'long ago too' }, 'another')
+  host.control({ type: 'revoke', user: 'bob', until: ada!.since - 1_000, id: 'in doubt' }, 'another')
+  await bob.ended
+  const { connections } = await rooms.connections()
+  t.same(connections.map(({ user }) => user), ['ada'])
+  t.ok(connections[0]!.rooms.includes('chat/1'))
+})
+
+t.test('what a clock that was set says of the time when a connection was opened does not spare it', async (t) => {
+  const node = await toldNode(t)
+  const { now } = Date
+  t.teardown(() => { Date.now = now })
+  for (const minutes of [10, -10]) {
+    const peer = await enter(node, 'ada', ['chat/1'])
+    const before = Date.now()
+    Date.now = () => now() + minutes * 60_000
+    node.host.control({ type: 'revoke', user: 'ada', until: minutes > 0 ? before : Date.now() }, 'another')
+    await peer.ended
+    Date.now = now
+  }
+})
+
+t.test('who was put back by the server into a room that was taken from the user stays when that is told again, and not when it is told first', async (t) => {
+  const node = await toldNode(t)
+  const { host, app: { rooms } } = node
+  const ada = await enter(node, 'ada', ['chat/1'])
+  const expel = { type: 'expel', user: 'ada', room: 'chat/1', until: Date.now() + 600_000, id: 'first' } as const
+  host.control(expel, 'another')
+  t.match(await ada.next('left'), { room: 'chat/1', data: { code: 'revoked' } })
+  t.equal(await rooms.join({ user: 'ada' }, 'chat/1'), 1)
+  host.control(expel, 'another')
+  t.equal((await rooms.connections({ room: 'chat/1' })).connections.length, 1)
+  host.control({ ...expel, id: 'second' }, 'another')
+  t.equal((await rooms.connections({ room: 'chat/1' })).connections.length, 0)
+})
+
 const OUT = [
   ['leave', { type: 'leave', of: 'chat/1', room: 'chat/2' }],
   ['revoke', { type: 'expel', user: 'ada', room: 'chat/2', until: 8.64e15 }]

@@ -75,6 +75,15 @@ void t.test('who was revoked a moment ago is told to the other nodes again where
   t.equal(before.length, 2)
   await back(true)
   t.same(kept(sent), before)
+  t.match(before, [{ id: /^[\w-]{12}$/ }, { id: /^[\w-]{12}$/ }], 'by an id, so that who has heard it does nothing again')
+})
+
+void t.test('who was kept out until a moment that is over is told again, for a node that has not heard it', async (t) => {
+  const { rooms, sent, back } = await node(t)
+  await rooms.revoke({ user: 'ada' }, { until: Date.now() })
+  const before = kept(sent)
+  await back(true)
+  t.same(kept(sent), before)
 })
 
 void t.test('nothing is told again where the broker has its data', async (t) => {

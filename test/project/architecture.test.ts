@@ -324,6 +324,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'adapters/broker/tail.ts': 'the age of events, which is known by their timestamps',
   'app/app-rooms.ts': 'the end of a denial, which other nodes read',
   'app/requests.ts': 'the timestamp of a question',
+  'app/spared.ts': 'the end of a denial, which other nodes have told',
   'auth/denials.ts': 'the ends of denials, which other nodes read',
   'auth/expiry.ts': 'exp',
   'auth/tickets.ts': 'the end of a ticket, which is told',

@@ -8,7 +8,7 @@ import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
 import { isDeeperThan } from '../../protocol/json.js'
 import { isTraceparent } from '../../protocol/traceparent.js'
 import type { ControlMessage, PresenceChange } from '../adapter.js'
-import { listedOf, listOf } from './decode-list.js'
+import { isNode, listedOf, listOf } from './decode-list.js'
 import { isFields, parseJson } from './stored.js'
 
 /**
@@ -209,7 +209,8 @@ export function checkControl (value: unknown): ControlMessage | undefined {
         ...(tokenId === undefined ? meant : { tokenId }),
         ...message,
         ...(until === undefined ? {} : { until }),
-        ...(value.isUntilEnd === true ? { isUntilEnd: true } : {})
+        ...(value.isUntilEnd === true ? { isUntilEnd: true } : {}),
+        ...(isNode(value.id) ? { id: value.id } : {})
       }
     }
     case 'close': {
@@ -223,7 +224,7 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       const { until } = value
       const message = reasonOf(value.message)
       return isName(user) && isRoom(room) && message !== undefined && isDate(until)
-        ? { type, user, room, ...message, until }
+        ? { type, user, room, ...message, until, ...(isNode(value.id) ? { id: value.id } : {}) }
         : undefined
     }
     case 'join':
