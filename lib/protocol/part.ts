@@ -57,16 +57,24 @@ function textOf ({ inside, isList }: Part): string | unknown[] {
   return JSON.parse(isList ? `[${inside}]` : `"${inside}"`) as string | unknown[]
 }
 
+/** What is left of a text that gave way: where it stands, and nothing of the text. */
+export function markOf (part: Part): Part { return { ...part, from: part.to, inside: '' } }
+
+export function isMark ({ from }: Part): boolean { return from > 0 }
+
 /**
- * Makes the text that a stretch leaves.
+ * Makes the text that a stretch leaves, or the mark where no more is known of it.
  *
- * @param whole what is known of it
+ * @param whole what is known of it, or its mark
  * @returns the same when the stretch is known already, `undefined` when something before it is missing
  */
 export function grown (whole: Part | undefined, part: Part): Part | undefined {
-  if (whole !== undefined && part.version <= whole.version) return whole
+  if (whole !== undefined && part.version <= whole.version) {
+    return isMark(whole) && part.from === 0 && part.version === whole.version ? part : whole
+  }
   if (part.from === 0) return part
   if (whole === undefined || whole.begun !== part.begun || whole.to !== part.from) return undefined
+  if (isMark(whole)) return markOf(part)
   return { ...part, from: 0, inside: joined(whole.inside, part.inside, part.isList) }
 }
 

@@ -10,6 +10,8 @@ export abstract class Retained {
   abstract get ends (): number
   /** Drops its oldest part. */
   abstract shift (): void
+  /** Drops its oldest part, whose time is over. */
+  shiftExpired (): void { this.shift() }
   /** Called when nothing of it is left. */
   emptied (): void {}
 
@@ -91,7 +93,7 @@ export class Retention {
       for (let link = this.#due.first; link !== undefined; link = this.#due.first) {
         const { item } = link
         while (rest > 0 && item.ends <= now) {
-          item.shift()
+          item.shiftExpired()
           rest--
         }
         this.#weigh(item)

@@ -36,7 +36,7 @@ export interface HubOptions {
   readonly presenceList: number
   /** Bytes of one event. */
   readonly eventLimit: number
-  /** Bytes of the `latest` values of all rooms with members on this node, default 64 MiB. */
+  /** Bytes of the `latest` values of all rooms with members on this node, and of their texts, default 64 MiB each. */
   readonly latestBytes?: number
   /** Whether events, replies and member data are checked against their schemas. */
   readonly validateOutput: boolean
@@ -77,6 +77,7 @@ export class Hub {
   readonly #presence: PresenceKeeper | undefined
   readonly #joining: Joining
   readonly #latest: Retention
+  readonly #texts: Retention
   readonly #sweeper: Sweeper
   readonly #walks = new Walks()
   readonly #passedOver = new PassedOver()
@@ -105,7 +106,11 @@ export class Hub {
     this.#adapter = adapter
     this.#options = options
     this.#latest = new Retention(options.latestBytes ?? HISTORY_BYTES)
-    this.#sweeper = new Sweeper(() => this.#latest.sweep(performance.now(), SLICE))
+    this.#texts = new Retention(options.latestBytes ?? HISTORY_BYTES)
+    this.#sweeper = new Sweeper(() => {
+      const isMore = this.#latest.sweep(performance.now(), SLICE)
+      return this.#texts.sweep(performance.now(), SLICE) || isMore
+    })
     if (adapter.presence !== undefined) {
       const rooms = (): Iterable<string> => this.#hidden.size === 0 ? this.#rooms.keys() : this.#present()
       this.#presence = new PresenceKeeper(adapter.presence, options.presence, rooms, (error) => {
@@ -145,10 +150,10 @@ export class Hub {
   }
 
   /**
-   * Number of `latest` values that rooms here have lost before their time, for want of bytes; who joins lacks them,
-   * also where the adapter has them.
+   * Number of `latest` values and texts that rooms here have lost before their time, for want of bytes; who joins lacks
+   * these values, also where the adapter has them, and is brought the texts from there.
    */
-  get evicted (): number { return this.#latest.evicted }
+  get evicted (): number { return this.#latest.evicted + this.#texts.evicted }
 
   /** Keeps the entries of this node alive; absent where the adapter keeps no presence. */
   get presence (): PresenceKeeper | undefined { return this.#presence }
@@ -430,6 +435,7 @@ export class Hub {
     }
     const room = new Room(name, declaration, params, {
       retention: this.#latest,
+      textRetention: this.#texts,
       walks: this.#walks,
       source,
       passedOver: this.#passedOver,

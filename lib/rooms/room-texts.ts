@@ -1,7 +1,7 @@
 import type { KeptText, RoomSettings, TextStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
 import { encodeKept, encodeLost, encodePart } from '../protocol/part-frames.js'
-import { beforeOf, grown, restOf, type KnownText } from '../protocol/part.js'
+import { beforeOf, grown, isMark, restOf, type KnownText } from '../protocol/part.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Retention } from '../retention/retention.js'
 import { nameOf, Texts } from '../retention/texts.js'
@@ -22,6 +22,9 @@ export interface RoomTextsHost {
   readonly onGrowing: (texts: RoomTexts) => void
 }
 
+/** What is kept of a text, where anything is; false where nobody can tell now. */
+type Found = KeptText | undefined | false
+
 /** Milliseconds of silence after which a text that grows is compared with what the adapter keeps. */
 const QUIET = 5_000
 /** Milliseconds for which the frames of whole texts are kept: nobody is charged for them. */
@@ -35,8 +38,8 @@ export class RoomTexts {
   readonly #room: string
   readonly #host: RoomTextsHost
   readonly #texts: Texts
-  /** Texts that are being read again, and whether they were. */
-  readonly #reading = new Map<string, Promise<boolean>>()
+  /** Texts that are being read again, and what is kept of them. */
+  readonly #reading = new Map<string, Promise<Found>>()
   /** The frames of whole texts that were asked for last, as members come together. */
   #whole = new WeakMap<object, Packet>()
   #emptier: NodeJS.Timeout | undefined
@@ -51,7 +54,7 @@ export class RoomTexts {
   constructor (room: string, host: RoomTextsHost) {
     this.#room = room
     this.#host = host
-    this.#texts = new Texts(host.settings.append!.ttl)
+    this.#texts = new Texts(host.settings.append!.ttl, undefined, true)
   }
 
   get isGrowing (): boolean { return this.#texts.isGrowing && !this.#isClosed }
@@ -62,8 +65,22 @@ export class RoomTexts {
   /** Takes over what the adapter keeps, when the room is opened. */
   opened (texts: readonly KeptText[]): void { for (const text of texts) this.#set(text) }
 
-  /** All texts, in the order of their versions. */
+  /** All texts that are here as a whole, in the order of their versions. */
   all (): KeptText[] { return this.#texts.all(performance.now()) }
+
+  /** The marks of those that gave way: the adapter has the whole. */
+  marks (): KeptText[] { return this.#texts.marks(performance.now()) }
+
+  /** Whether of a text only a mark is here. */
+  isMarked (type: string, key: string): boolean {
+    const text = this.#known(type, key)
+    return text !== undefined && isMark(text.part)
+  }
+
+  /** The text, or its mark. */
+  #known (type: string, key: string): KeptText | undefined {
+    return this.#texts.known(keyOf(type, key), performance.now())
+  }
 
   get (type: string, key: string): KeptText | undefined { return this.#texts.get(keyOf(type, key), performance.now()) }
 
@@ -99,7 +116,7 @@ export class RoomTexts {
   take (packet: Packet): Packet | undefined {
     const { type, key = '', timestamp, age } = packet.event!
     const part = packet.event!.part!
-    const known = this.get(type, key)?.part
+    const known = this.#known(type, key)?.part
     const whole = grown(known, part)
     if (whole === known && known !== undefined) return undefined
     if (whole === undefined) {
@@ -112,6 +129,7 @@ export class RoomTexts {
     if (whole.to === 0 && whole.end === undefined) return undefined
     if (known === undefined || part.from > 0 || part.begun !== known.begun || part.to < known.to) return packet
     // It was read again, and the members have its beginning.
+    if (part.version === known.version) return undefined
     if (part.to === known.to && part.end === undefined) return undefined
     return encodePart({ ...text, room: this.#room }, restOf(whole, known.to))
   }
@@ -130,7 +148,7 @@ export class RoomTexts {
   /** Whether a member may have heard more of a text than this node, where the text is kept at all. */
   isBehind ([type, key, length, , hasEnded]: KnownText): boolean {
     if (!this.#host.rules.has(type)) return false
-    const known = this.get(type, key)?.part
+    const known = this.#known(type, key)?.part
     return known === undefined ? hasEnded !== 1 : known.end === undefined && known.to < length
   }
 
@@ -140,17 +158,24 @@ export class RoomTexts {
    *
    * @returns false where nobody can tell now
    */
-  async look (type: string, key: string): Promise<boolean> {
+  async look (type: string, key: string): Promise<boolean> { return await this.whole(type, key) !== false }
+
+  /** Does the same, for the whole of a text as it stands here, which may give way again at once. */
+  async whole (type: string, key: string): Promise<Found> {
     const name = keyOf(type, key)
     const known = this.#reading.get(name)
     if (known !== undefined) return await known
     const reading = this.#read(type, key)
       .finally(() => { this.#reading.delete(name) })
-      .then((found) => {
+      .then((found): Found => {
         this.#took(found)
-        return true
+        const known = this.#known(type, key)
+        if (known === undefined || !isMark(known.part)) return known ?? found[0]
+        const text = found.find(({ part }) => part.version === known.part.version)
+        // One that grows is written again by its writer, or ends as lost.
+        return text ?? (found.length === 0 && known.part.end !== undefined ? undefined : false)
       })
-      .catch(() => false)
+      .catch((): Found => false)
     this.#reading.set(name, reading)
     return await reading
   }
@@ -189,10 +214,10 @@ export class RoomTexts {
   /** Reads a text that is silent, and ends it as lost where nobody keeps it any more. */
   async #find (text: KeptText, now: number): Promise<void> {
     const { type, key, part } = text
-    if (this.get(type, key) !== text) return
+    if (this.#known(type, key) !== text) return
     const found = await this.#read(type, key)
     this.#took(found)
-    if (!this.#silent.isLost(text, found.length === 0, now) || this.#isClosed || this.get(type, key) !== text) return
+    if (!this.#silent.isLost(text, found.length === 0, now) || this.#isClosed || this.#known(type, key) !== text) return
     // What a writer that lives after all writes again has a version that is above this one.
     const lost = { ...part, from: part.to, inside: '', end: 'lost', version: part.version + 1 } as const
     this.#host.take(encodePart({ type, key, room: this.#room, timestamp: Date.now() }, lost))

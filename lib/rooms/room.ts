@@ -31,7 +31,9 @@ export interface RoomSource {
 
 /** What a room gets from outside. */
 export interface RoomHost {
+  /** Of the `latest` values, and of the texts. */
   readonly retention: Retention
+  readonly textRetention?: Retention
   readonly walks: Walks
   readonly source: RoomSource
   readonly passedOver?: PassedOver | undefined
@@ -78,7 +80,7 @@ export class Room implements RoomOfMember {
 
   constructor (
     name: string, declaration: Declaration, params: Readonly<Record<string, string>>,
-    { retention, walks, source, passedOver, onGrowing = () => {} }: RoomHost
+    { retention, textRetention = retention, walks, source, passedOver, onGrowing = () => {} }: RoomHost
   ) {
     this.name = name
     this.declaration = declaration
@@ -97,7 +99,7 @@ export class Room implements RoomOfMember {
     this.texts = source.texts === undefined
       ? undefined
       : new RoomTexts(name, {
-        retention,
+        retention: textRetention,
         settings,
         rules: declaration.texts,
         store: source.texts,

@@ -16,6 +16,16 @@ const PATIENCE = 30_000
 const AGAIN = 500
 const LOOKS = 2
 
+/** What a member has of a text that was read from what is kept before it is brought to it. */
+interface Doubt {
+  readonly type: string
+  readonly key: string
+  /** What it says that it has of it. */
+  readonly named?: KnownText | undefined
+  /** The length that it has for certain, of the text that began with this version. */
+  readonly has?: { readonly begun: number, readonly length: number } | undefined
+}
+
 interface Ahead { readonly known: KnownTexts, readonly until: number }
 
 /**
@@ -33,8 +43,11 @@ export class TextReader {
   #isNew = true
   /** The changes of the room's texts that are in what it was brought. */
   #brought = 0
-  /** What it has of texts of which it may have heard more than this node, by name, until that is settled. */
-  #doubts: Map<string, KnownText> | undefined
+  /**
+   * What it has of texts of which it may have heard more than this node, and of those that gave way here before it was
+   * up to them, by name, until that is settled.
+   */
+  #doubts: Map<string, Doubt> | undefined
   /** The changes that are in what it was brought of texts that were in doubt. */
   #settled: Map<string, number> | undefined
   readonly #pauses = new Pauses()
@@ -77,7 +90,24 @@ export class TextReader {
     if (texts === undefined) return
     this.#doubts = undefined
     for (const named of texts) {
-      if (this.#texts.isBehind(named)) (this.#doubts ??= new Map()).set(nameOf(named), named)
+      const [type, key] = named
+      if (this.#texts.isBehind(named)) (this.#doubts ??= new Map()).set(keyOf(type, key), { type, key, named })
+    }
+  }
+
+  /** Finds what it is not up to among the texts of which this node has no more than marks. */
+  #doubtMarks (): void {
+    for (const { type, key, part } of this.#texts.marks()) {
+      const name = keyOf(type, key)
+      if (this.#doubts?.has(name) === true) continue
+      const { begun, version, to, end } = part
+      const sent = this.#sent!.get(begun)
+      const length = sent?.to ?? this.#known?.lengths?.get(begun)
+      const isKnown = version <= (sent?.version ?? this.#known?.version ?? 0)
+      if ((isKnown && (sent !== undefined || !isMore(length, part))) || (length === to && end === undefined)) continue
+      const named = namedOf(this.#known, type, key, part)
+      const has = length === undefined ? undefined : { begun, length }
+      ;(this.#doubts ??= new Map()).set(name, { type, key, named, has })
     }
   }
 
@@ -100,6 +130,7 @@ export class TextReader {
       this.#member.whenDrained(() => { this.#bring(turn) }, !hasSent)
       return hasSent
     }
+    this.#doubtMarks()
     this.#isLive = true
     this.#isNew = false
     this.#brought = this.#texts.changes
@@ -109,8 +140,18 @@ export class TextReader {
       ? { known, until: performance.now() + PATIENCE }
       : undefined
     this.#known = this.#sent = undefined
-    for (const named of this.#doubts?.values() ?? []) void this.#settle(turn, named)
+    if (this.#doubts !== undefined) this.#settleAll(turn, [...this.#doubts.values()])
     return hasSent
+  }
+
+  /** Settles one text after the other, as each may be large, but for those that the member names, which are few. */
+  #settleAll (turn: number, doubts: readonly Doubt[]): void {
+    const others: Doubt[] = []
+    for (const doubt of doubts) {
+      if (doubt.named === undefined) others.push(doubt)
+      else void this.#settle(turn, doubt)
+    }
+    void (async () => { for (const doubt of others) await this.#settle(turn, doubt) })()
   }
 
   /** Returns the frame of a text from a length on, where the link has room for it. */
@@ -121,43 +162,51 @@ export class TextReader {
   }
 
   /**
-   * Looks at what is kept of a text of which the member has heard more than this node: the node may be a little behind,
-   * or the text is not kept any more, because it has expired or the data of the adapter is lost. The member is told so
-   * then, because it would wait for the rest for ever.
+   * Looks at what is kept of a text of which the member has heard more than this node, or which gave way here: the node
+   * may be a little behind, or the text is not kept any more, because it has expired or the data of the adapter is
+   * lost. The member is told so then, because it would wait for the rest for ever.
    */
-  async #settle (turn: number, named: KnownText): Promise<void> {
-    const [type, key] = named
+  async #settle (turn: number, doubt: Doubt): Promise<void> {
+    const { type, key } = doubt
     const until = performance.now() + PATIENCE
     for (let looks = 0; ;) {
-      const isRead = await this.#texts.look(type, key)
       if (turn !== this.#turn || !this.#member.isOpen) return
-      if (isRead && (this.#texts.get(type, key) !== undefined || ++looks === LOOKS)) break
-      if (performance.now() >= until) break
+      const text = await this.#texts.whole(type, key)
+      if (turn !== this.#turn || !this.#member.isOpen) return
+      if (text === undefined ? ++looks === LOOKS : text !== false) return this.#tell(turn, doubt, text || undefined)
+      // What gave way here is kept elsewhere, or ends.
+      const isOver = performance.now() >= until && !this.#texts.isMarked(type, key)
+      if (isOver) return this.#tell(turn, doubt, this.#texts.get(type, key))
       await this.#pauses.wait(AGAIN)
-      if (turn !== this.#turn || !this.#member.isOpen) return
     }
-    this.#tell(turn, named)
   }
 
   /** Tells what has come of a text that was in doubt, as soon as the link has room for it. */
-  #tell (turn: number, named: KnownText): void {
-    if (turn !== this.#turn || !this.#member.isOpen) return
-    const [type, key, length, , hasEnded] = named
-    const text = this.#texts.get(type, key)
+  #tell (turn: number, doubt: Doubt, text: KeptText | undefined): void {
+    const { type, key, named, has } = doubt
+    const length = has?.length ?? named?.[2] ?? 0
     let packet: Packet | undefined
     if (text !== undefined) {
       const { part } = text
-      const from = length <= part.to && startsWith(part, named) ? length : 0
-      const hasAll = from === part.to && (part.end === undefined || hasEnded === 1)
+      const from = length <= part.to && isOf(doubt, part) ? length : 0
+      const hasAll = from === part.to && (part.end === undefined || named?.[4] === 1)
       if (!hasAll || from !== length) {
         packet = this.#fitting(text, from)
-        if (packet === undefined) return this.#member.whenDrained(() => { this.#tell(turn, named) }, true)
+        // It may have grown until then, or given way.
+        if (packet === undefined) return this.#member.whenDrained(() => { this.#tellLater(turn, doubt) }, true)
       }
-    } else packet = this.#texts.lost(type, key, length)
-    const name = nameOf(named)
+    } else if (length > 0 || named !== undefined) packet = this.#texts.lost(type, key, length)
+    const name = keyOf(type, key)
     this.#doubts!.delete(name)
     ;(this.#settled ??= new Map()).set(name, this.#texts.changes)
     if (packet !== undefined) this.#member.send(packet)
+  }
+
+  #tellLater (turn: number, doubt: Doubt): void {
+    if (turn !== this.#turn || !this.#member.isOpen) return
+    const text = this.#texts.get(doubt.type, doubt.key)
+    if (text === undefined) void this.#settle(turn, doubt)
+    else this.#tell(turn, doubt, text)
   }
 
   /** The length from which on the member is sent a text; nothing where it has all of it. */
@@ -206,7 +255,10 @@ function isMore (length: number | undefined, { to, end }: Part): boolean {
   return length !== undefined && (length < to || (length === to && end !== undefined))
 }
 
-function nameOf ([type, key]: KnownText): string { return keyOf(type, key) }
+/** Whether the text begins with what a member has of it. */
+function isOf ({ named, has }: Doubt, part: Part): boolean {
+  return has !== undefined ? has.begun === part.begun : named === undefined || startsWith(part, named)
+}
 
 function namedOf (
   known: KnownTexts | undefined,

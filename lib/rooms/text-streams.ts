@@ -184,15 +184,16 @@ export class TextStreams {
   }
 
   /**
-   * Reads a text from the room where it has members here, else from the adapter. There nobody may have looked after its
-   * writer: where that one has died, the text ends as lost now.
+   * Reads a text from the room where it has members here and the text, which may have given way, else from the adapter.
+   * There nobody may have looked after its writer: where that one has died, the text ends as lost now.
    *
    * @throws REALTIME_ERR_EVENT for an event that is not declared
    */
   async text (name: string, type: string, key: string): Promise<KeptText | undefined> {
     const { declaration: { settings } } = this.#rule(name, type)
     const room = this.#options.room(name)
-    if (room?.isOpened === true) return room.texts!.get(type, key)
+    const here = room?.isOpened === true ? room.texts!.get(type, key) : undefined
+    if (here !== undefined) return here
     const store = this.#options.adapter.texts!
     const [kept] = await store.read(name, settings, { type, key })
     if (kept === undefined || kept.part.end !== undefined) return kept

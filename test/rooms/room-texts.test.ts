@@ -35,7 +35,7 @@ interface Made {
   isAway: boolean
 }
 
-function make (): Made & { take: (packet: Packet) => void } {
+function make (bytes = 1_000_000): Made & { take: (packet: Packet) => void } {
   const offered: string[] = []
   const asked: string[] = []
   const made = { kept: [] as KeptText[], isAway: false }
@@ -58,7 +58,7 @@ function make (): Made & { take: (packet: Packet) => void } {
     if (part !== undefined) offered.push(`${part.from}:${part.inside}${part.end === undefined ? '' : '.'}`)
   }
   const texts = new RoomTexts('ai/1', {
-    retention: new Retention(1_000_000),
+    retention: new Retention(bytes),
     store,
     settings,
     rules: new Map(),
@@ -161,6 +161,64 @@ t.test('of many silent texts some are read at a time, and all in the end', async
   made.kept = []
   for (let look = 4; look <= 20; look++) await made.texts.check(now + 6_000 + look * 5_000)
   t.notOk(made.texts.isGrowing)
+})
+
+t.test('a text that gave way grows by its parts for those who are up to it, and is read for those who are not', async (t) => {
+  const made = make(3_000)
+  const { texts } = made
+  const long = 'x'.repeat(1_500)
+  made.take(stretch('a', long, 0, 1))
+  t.ok(texts.isGrowing)
+  t.equal(texts.get('answer', 'a'), undefined, 'it gave way')
+  t.ok(texts.isMarked('answer', 'a'))
+  const member = new Member()
+  new TextReader(member, texts, { version: 1, lengths: new Map([[97, 1_500]]) }).live()
+  made.take(stretch('a', 'abc', 1_500, 2))
+  t.same(made.offered, [`0:${long}`, '1500:abc'])
+  t.same([made.asked, member.got], [[], []], 'nothing was read')
+  made.kept = [keptOf(stretch('a', `${long}abc`, 0, 2))]
+  const known: Array<ConstructorParameters<typeof TextReader>[2]> = [
+    undefined,
+    { version: 1, lengths: new Map([[97, 1_500]]) },
+    { version: 0, named: [['answer', 'a', 1_500, checkOf(long)]] },
+    { version: 0, lengths: new Map([[98, 3]]) }
+  ]
+  const members = known.map((each) => {
+    const one = new Member()
+    const reader = new TextReader(one, texts, each)
+    reader.live()
+    return { one, reader }
+  })
+  await turn()
+  const end = texts.take(stretch('a', 'd', 1_503, 3, { end: 'done' }))!
+  for (const { reader } of members) reader.offer(end, texts.changes, 0)
+  t.same(members.map(({ one }) => one.got), [
+    [`a0:${long}abc`, 'a1503:d.'], ['a1500:abc', 'a1503:d.'], ['a1500:abc', 'a1503:d.'], [`a0:${long}abc`, 'a1503:d.']
+  ])
+  t.ok(made.asked.length <= 4)
+  t.notOk(texts.isGrowing)
+  made.kept = [keptOf(stretch('a', `${long}abcd`, 0, 3, { end: 'done' }))]
+  const late = new Member()
+  new TextReader(late, texts, undefined).live()
+  await turn()
+  t.same(late.got, [`a0:${long}abcd.`], 'also one that has ended')
+  t.equal(made.offered.length, 2, 'nobody else was offered anything again')
+})
+
+t.test('a text that is missing a part behind its mark is read again, and is lost where nobody keeps it', async (t) => {
+  const made = make(3_000)
+  const { texts } = made
+  const long = 'x'.repeat(1_500)
+  made.take(stretch('a', long, 0, 1))
+  made.kept = [keptOf(stretch('a', `${long}abcd`, 0, 3))]
+  made.take(stretch('a', 'cd', 1_502, 3))
+  await turn()
+  t.same(made.offered.splice(0), [`0:${long}`, '1500:abcd'])
+  made.kept = []
+  const now = performance.now()
+  await texts.check(now + 6_000)
+  await texts.check(now + 21_000)
+  t.same(made.offered, ['1504:.'])
 })
 
 t.test('a text that has begun is not offered before its first part, and who comes before that is brought it empty', (t) => {

@@ -158,6 +158,46 @@ for (const transport of ['sse', 'polling'] as const) {
   })
 }
 
+for (const transport of TRANSPORTS) {
+  t.test(
+    `over ${transport} texts above history.bytes reach members by their parts, and those who come as a whole`,
+    async (t) => {
+      const server = await start(t, { declare, history: { bytes: 300_000 }, adapter: memory() })
+      const rooms = ['ai/1', 'ai/2']
+      const join = (user: string): ReturnType<typeof connect>[] => {
+        return rooms.map((room) => connect(server, { transport, token: server.token(user), rooms: [room] }))
+      }
+      const first = await Promise.all(join('ada'))
+      const writers = rooms.map((room) => server.app.rooms.stream(room, 'answer', { id: 'a' }))
+      const write = async (chunk: string): Promise<void> => {
+        for (const [index, writer] of writers.entries()) {
+          await writer.write(chunk)
+          await first[index]!.next('answer')
+        }
+      }
+      await write('y'.repeat(60_000))
+      await write('y'.repeat(60_000))
+      for (const word of WORDS.slice(0, 5)) await write(word)
+      const later = await Promise.all(join('bob'))
+      for (const peer of later) {
+        const { data, from } = await peer.next('answer')
+        t.equal(from, 0)
+        t.equal(data.text, 'y'.repeat(120_000) + WORDS.slice(0, 5).join(''))
+      }
+      for (const word of WORDS.slice(5)) await write(word)
+      for (const writer of writers) await writer.end()
+      for (const peer of [...first, ...later]) {
+        await peer.next('answer', ({ end }) => end === 'done')
+        t.same(readBy(peer.queue.all), { whole: 'y'.repeat(120_000) + WHOLE, isRead: true })
+        const sizes = peer.queue.all.filter(({ type }) => type === 'answer').map(({ data }) => data.text.length)
+        t.ok(sizes.reduce((sum, size) => sum + size) < 121_000, 'each part once')
+      }
+      for (const room of rooms) t.equal((await server.app.rooms.read(room, 'answer', 'a'))?.end, 'done')
+      await assertLedger(t, server.app)
+    }
+  )
+}
+
 t.test('the asker reads its answer while its question is being handled, and a client cannot append', async (t) => {
   const server = await start(t, { declare })
   const ada = await connect(server, { token: server.token('ada'), rooms: ['ai/1'] })
