@@ -16,6 +16,7 @@ import type { RedisLink } from '../../lib/adapters/redis/link.js'
 import { RedisPresence } from '../../lib/adapters/redis/presence.js'
 import { Leases } from '../../lib/admission/leases.js'
 import { Denials } from '../../lib/auth/denials.js'
+import { RemoteControl, type RemoteControlOptions } from '../../lib/app/control.js'
 import { Revocations } from '../../lib/auth/revocations.js'
 import { setNewest } from '../../lib/client/newest.js'
 import { Flusher } from '../../lib/connection/flusher.js'
@@ -275,6 +276,22 @@ const CASES: readonly Case[] = [
       const [here, there] = [new Envelopes('here', () => 0), new Envelopes('there', () => 0)]
       for (let index = 0; index < 121_000; index++) here.open(there.seal({ type: 'revoke', user: 'ada' }, 'b').text)
       return sizeOf(here, '#heard')
+    }
+  },
+  {
+    what: 'revocations that were acted on',
+    row: 'revocations of other nodes that were acted on',
+    bound: 10_000,
+    drive: async () => {
+      const control = new RemoteControl({
+        denials: { remember: () => undefined },
+        revocations: new Revocations(),
+        connections: { ofUser: () => [] }
+      } as unknown as RemoteControlOptions)
+      for (let index = 0; index < 15_000; index++) {
+        await control.handle({ type: 'revoke', user: 'ada', until: 5, id: `${index}` }, 'b')
+      }
+      return sizeOf(control, '#heard')
     }
   },
   {
