@@ -2,9 +2,10 @@ import type { Code } from '../protocol/codes.js'
 
 /**
  * What nodes tell each other apart from events. Fire and forget: nobody waits for all nodes. `revoke`, `expel`,
- * `close`, `join`, `leave`, `cancel` and `moved` must not be lost on a node whose subscription was cut for a moment:
- * they are kept for a minute at least, however many there are, and read again within two seconds, each passed on once.
- * None is passed on that was sent before this node came. A node that was away for longer says so by `host.missed`.
+ * `close`, `join`, `leave`, `cancel`, `moved` and `owed` must not be lost on a node whose subscription was cut for a
+ * moment: they are kept for a minute at least, however many there are, and read again within two seconds, each passed
+ * on once. None is passed on that was sent before this node came. A node that was away for longer says so by
+ * `host.missed`.
  */
 export interface Control {
   /** To all other nodes. Resolves when the broker took it; rejects with `unavailable` when it is away. */
@@ -162,6 +163,25 @@ export type ControlMessage =
     readonly user: string
     /** The connection. */
     readonly connection: string
+  }
+  | {
+    /** What peers that poll are to be told by their next polls, which may come to any node. */
+    readonly type: 'owed'
+    /** Each once. */
+    readonly told: ReadonlyArray<{
+      /** The user of the connection. */
+      readonly user: string
+      /** The connection. */
+      readonly connection: string
+      /** The room that it is out of; absent where the connection was ended for good. */
+      readonly room?: string
+      /** Why; absent where the peer itself has left the room. */
+      readonly code?: string
+      /** What the peer is told. */
+      readonly message?: string
+      /** The server has put the connection into the room again. */
+      readonly isOver?: true
+    }>
   }
   | {
     /**

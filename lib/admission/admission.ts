@@ -42,9 +42,18 @@ export interface AdmissionOptions {
   readonly readiness: Readiness
   readonly ofUser: (userId: string) => Peer[]
   readonly find: (id: string) => Peer | undefined
-  /** Returns once why a connection was ended for good between two polls. */
-  readonly takeEnding: (id: string) => Refusal | undefined
+  readonly untold: UntoldEnds
 }
+
+/** What the polls of connections are still to be told, on whichever node it was done. */
+interface UntoldEnds {
+  /** Returns once why a connection was ended for good between two polls. */
+  takeEnding (connection: string): Refusal | undefined
+  /** Returns something where a connection is out of a room. */
+  outOf (connection: string, room: string): object | undefined
+}
+
+const NONE: ReadonlySet<string> = new Set()
 
 /** The outcome of an admission. Slots of `connectionId` are taken where the kind takes any. */
 export interface Admitted {
@@ -53,6 +62,8 @@ export interface Admitted {
   readonly carrier: string | undefined
   readonly connectionId: string
   readonly entries: readonly RequestedRoom[]
+  /** Rooms that a poll which comes from another node does not enter, because its connection is out of them. */
+  readonly out: ReadonlySet<string>
   /** Rooms of the URL, then the built-in ones: a cursor covers them in this order. */
   readonly cursorRooms: readonly string[]
   readonly cursor: Cursor | undefined
@@ -135,7 +146,7 @@ export class Admission {
         why: { fix: 'give polls and messages by POST another credential of auth.carriers' }
       })
     }
-    const ending = polled === undefined ? undefined : this.#options.takeEnding(polled)
+    const ending = polled === undefined ? undefined : this.#options.untold.takeEnding(polled)
     if (ending !== undefined) throw ending
     const asked: Asked = { request, kind, query, names, credential, isHeld, since }
     const identity = named !== undefined
@@ -235,12 +246,14 @@ export class Admission {
         ? this.#pollId(cursor, identity.userId)
         : this.#options.connectionIds.create(identity.userId, 'link'))
     const isReserved = isHeld && known === undefined
+    const out = kind === 'polling' && known === undefined ? this.#outOf(cursor, connectionId, cursorRooms) : NONE
     const admitted = {
       kind,
       identity,
       carrier: credential?.carrier,
       connectionId,
       entries,
+      out,
       cursorRooms,
       cursor,
       isUnnamed: kind === 'sse' && isUnnamed(query),
@@ -249,7 +262,8 @@ export class Admission {
       since
     }
     if (isReserved) {
-      const leased = this.#reservations.take(request, connectionId, identity.userId, entries)
+      const entered = out.size === 0 ? entries : entries.filter(({ name }) => !out.has(name))
+      const leased = this.#reservations.take(request, connectionId, identity.userId, entered)
       if (leased !== undefined) return leased.then(() => admitted)
     } else if (kind === 'verdict') this.#reservations.checkRooms(entries)
     return admitted
@@ -352,6 +366,15 @@ export class Admission {
       return cursor.connection
     }
     return connectionIds.create(userId)
+  }
+
+  /** Rooms that the peer has heard to be out of, and those that it is to hear so of. */
+  #outOf (cursor: Cursor | undefined, id: string, cursorRooms: readonly string[]): ReadonlySet<string> {
+    if (cursor === undefined) return NONE
+    const { untold } = this.#options
+    return new Set(cursorRooms.filter((name, index) => {
+      return cursor.entries[index]?.isOut === true || untold.outOf(id, name) !== undefined
+    }))
   }
 
   #known (id: string, userId: string): Peer | undefined {

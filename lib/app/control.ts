@@ -11,7 +11,9 @@ import type { DistantDepartures } from '../dispatch/distant-departures.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import type { Gathering } from '../dispatch/gathering.js'
 import type { Roster } from '../dispatch/roster.js'
+import type { Owed, Untold } from '../dispatch/untold.js'
 import type { Polls } from '../endpoint/polls.js'
+import { isCode } from '../protocol/codes.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Cluster } from '../stats/cluster.js'
 import { ExpiringMap } from '../structures/expiring-map.js'
@@ -28,6 +30,7 @@ export interface RemoteControlOptions {
   readonly revocations: Revocations
   readonly acks: BroadcastAcks
   readonly polls: Polls
+  readonly untold: Untold
   readonly elsewhere: Elsewhere
   readonly distant: DistantDepartures
   readonly cluster: Cluster
@@ -159,6 +162,9 @@ export class RemoteControl {
         if (peer?.userId === user) peer.pong(id)
         return
       }
+      case 'owed':
+        for (const owed of message.told) this.#owed(owed)
+        return
       case 'moved': {
         const peer = connections.get(message.connection)
         if (peer?.userId === message.user && peer.transport === 'polling') polls.moved(peer)
@@ -214,6 +220,18 @@ export class RemoteControl {
     if (this.#heard.get(id, now) !== undefined) return false
     this.#heard.set(id, true, now + HEARD, now)
     return true
+  }
+
+  /** A connection may have come here before this was known. */
+  #owed (owed: Owed): void {
+    const { connections, dispatch: { joins }, untold } = this.#options
+    untold.keep(owed)
+    const { user, connection, room, code, message, isOver } = owed
+    const peer = connections.get(connection)
+    if (peer?.userId !== user || peer.transport !== 'polling' || isOver === true) return
+    if (room !== undefined && code !== undefined) joins.leaveByServer(peer, room, code, message)
+    else if (room !== undefined) joins.leaveByPeer(peer, room)
+    else if (isCode(code)) peer.close(code, message)
   }
 
   async #list ({ id, ...question }: List): Promise<void> {

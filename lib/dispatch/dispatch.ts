@@ -17,7 +17,6 @@ import type { Command, InvalidFrame, MessageCommand, PresenceCommand } from '../
 import type { Hub } from '../rooms/hub.js'
 import type { Ledger } from '../stats/ledger.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { ExpiringMap } from '../structures/expiring-map.js'
 import { TokenBucket, type Rate } from '../structures/token-bucket.js'
 import type { BroadcastAcks } from './broadcast-acks.js'
 import { Commands, type Answer } from './commands.js'
@@ -31,6 +30,7 @@ import { Joins } from './joins.js'
 import type { Messages } from './messages.js'
 import { Renewals } from './renewals.js'
 import { RoomOrder } from './room-order.js'
+import type { Untold } from './untold.js'
 import type { Membership } from '../rooms/membership.js'
 
 export interface DispatchOptions {
@@ -41,6 +41,7 @@ export interface DispatchOptions {
   readonly slots: Slots
   readonly messages: Messages
   readonly acks: BroadcastAcks
+  readonly untold: Untold
   readonly ledger: Ledger
   readonly refusals: Refusals
   readonly limitWarnings: LimitWarnings
@@ -68,9 +69,6 @@ export interface DispatchOptions {
   readonly onCut?: (connection: Peer) => void
 }
 
-/** Milliseconds for which the end of a connection that polls is kept for its next poll. */
-const UNTOLD = 30_000
-const MAX_UNTOLD = 10_000
 /** Frames of one connection that may wait for one room, unless the burst of the rate is larger. */
 const WAITING = DEFAULTS.waitingFrames
 /** Milliseconds after which a frame that found no place to wait may be sent again. */
@@ -92,8 +90,6 @@ export class Dispatch {
   readonly #replies: ErrorReplies
   readonly #preparation: JoinPreparation
   readonly #parts: CallerParts
-  /** Ends of connections between two polls, by their ids, until the next poll asks. */
-  readonly #untold = new ExpiringMap<KeptRefusal>(MAX_UNTOLD)
 
   constructor (options: DispatchOptions) {
     this.#options = options
@@ -142,7 +138,7 @@ export class Dispatch {
   }
 
   #closed (connection: Peer, reason: EndReason): void {
-    const { connections, ledger, acks, log } = this.#options
+    const { connections, ledger, acks, untold, log } = this.#options
     const { transport, ending } = connection
     // The peer of one that has moved to another node goes on, and its answers come from there.
     const hasMoved = this.departures.hasMoved(connection)
@@ -155,9 +151,7 @@ export class Dispatch {
     // The application may never settle what would end the wait.
     for (const task of this.#order.takeWaiting(connection)) task()
     this.#preparation.gone(connection)
-    if (connection.isParked && kept !== undefined && ending?.data.retry === 'never') {
-      this.#untold.set(connection.id, kept, performance.now() + UNTOLD, performance.now())
-    }
+    if (connection.isParked && ending?.data.retry === 'never') untold.ended(connection, ending)
     if (!connections.delete(connection, transport)) return
     ledger.closed(reason)
     const { id, userId, startedAt, bytesIn, bytesOut, lag } = connection
@@ -173,13 +167,6 @@ export class Dispatch {
     log.info({ ...closed, ...connection.passed }, 'connection closed')
     if (reason === 'slow_consumer' || reason === 'message_too_large') this.#options.onCut?.(connection)
     if (CONNECTION_CLOSE.hasSubscribers) CONNECTION_CLOSE.publish(closed)
-  }
-
-  /** Returns once why a connection that polls was ended for good between two polls; `undefined` when it was not. */
-  takeEnding (id: string): Refusal | undefined {
-    const ending = this.#untold.get(id, performance.now())
-    if (ending !== undefined) this.#untold.delete(id)
-    return ending?.again()
   }
 
   /**

@@ -18,6 +18,7 @@ import type { ErrorReplies } from './error-replies.js'
 import { commit, sourceOf, type Entered, type JoinPreparation, type PreparedJoin } from './join-preparation.js'
 import { lookAtRooms, type RoomLimit } from './room-limit.js'
 import type { RoomOrder } from './room-order.js'
+import type { Untold } from './untold.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
 import type { JoinData } from '../protocol/server-frames.js'
 import type { Membership } from '../rooms/membership.js'
@@ -30,6 +31,7 @@ export interface JoinsOptions extends RoomLimit {
   readonly order: RoomOrder
   readonly preparation: JoinPreparation
   readonly departures: Departures
+  readonly untold: Untold
   readonly log: FastifyBaseLogger
   /** Bytes of the member lists of one answer. */
   readonly answer: number
@@ -175,6 +177,7 @@ export class Joins {
     const membership = connection.rooms.get(name)
     if (membership === undefined || membership.room.declaration.builtIn !== undefined) return false
     this.#leave(connection, membership, 'left', true)
+    if (connection.transport === 'polling') this.#options.untold.left(connection, name)
     return true
   }
 
@@ -218,6 +221,7 @@ export class Joins {
       try {
         const { membership, data, start } = await this.#add(connection, name, found, {}, since)
         membership.isByServer = true
+        this.#options.untold.joined(connection, name)
         // The poll was answered while `onJoin` ran.
         if (connection.isParked) {
           this.#leave(connection, membership, 'left', true)
@@ -251,11 +255,9 @@ export class Joins {
     membership.lost = why
     this.#leave(connection, membership, word, true)
     this.#options.departures.taken(connection, name, why)
-    connection.sendSurely({
-      type: 'left',
-      room: name,
-      data: { code: word, message: message ?? (isCode(word) ? codes[word].message : 'the server ended it') }
-    })
+    const data = { code: word, message: message ?? (isCode(word) ? codes[word].message : 'the server ended it') }
+    if (connection.transport === 'polling') this.#options.untold.left(connection, name, data)
+    connection.sendSurely({ type: 'left', room: name, data })
     return true
   }
 

@@ -37,7 +37,7 @@ export class Poll {
    */
   async answer (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): Promise<unknown> {
     const { admission, firstRooms, connections, openings, polls, exchanges } = this.#options
-    const { known, entries, cursor, since } = admitted
+    const { known, entries, out, cursor, since } = admitted
     const { raw } = reply
     admission.confirm(admitted)
     if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) return await reply.send()
@@ -53,7 +53,7 @@ export class Poll {
     exchanges.mayIdle(request.raw)
     const answer = await polls.run(connection, admitted, { wait, hold }, async () => {
       let entered: readonly JoinResult[] = []
-      await firstRooms.open(connection, entries, since, (rooms) => {
+      await firstRooms.open(connection, entries.filter(({ name }) => !out.has(name)), since, (rooms) => {
         entered = rooms
         return undefined
       })

@@ -3,6 +3,7 @@ import { LINK_BUFFER } from '../connection/link.js'
 import type { Admitted } from '../admission/admission.js'
 import type { Peer } from '../admission/peer.js'
 import type { JoinResult, Joins, TakenRooms } from '../dispatch/joins.js'
+import type { Untold } from '../dispatch/untold.js'
 import { isForNow, Refusal } from '../errors/refusal.js'
 import { CursorTrack } from '../transports/cursor-track.js'
 import { PollLink } from '../transports/polling.js'
@@ -10,6 +11,7 @@ import type { PollAnswer } from './poll-answer.js'
 
 export interface PollsOptions {
   readonly joins: Joins
+  readonly untold: Untold
   readonly control: Control | undefined
   /** Charges a user the cost of a connection's first answer, in messages. */
   readonly charge: (userId: string, cost: number) => void
@@ -59,12 +61,12 @@ export class Polls {
    */
   async run (
     connection: Peer,
-    { cursor, cursorRooms, entries, known, since }: Admitted,
+    { cursor, cursorRooms, entries, known, out, since }: Admitted,
     { wait, hold }: Patience,
     enter: () => Promise<readonly JoinResult[]>,
     gone: (callback: () => void) => void
   ): Promise<PollAnswer | Refusal> {
-    const { joins } = this.#options
+    const { joins, untold } = this.#options
     this.#end(connection)
     // A client that polls again has given up the answer before.
     this.#unread.get(connection)?.()
@@ -79,6 +81,12 @@ export class Polls {
       resumed: true,
       rooms: {},
       frames: []
+    }
+    for (const [index, name] of cursorRooms.entries()) {
+      if (!out.has(name) || cursor?.entries[index]?.isOut === true) continue
+      const { code, message } = untold.outOf(connection.id, name) ?? {}
+      if (code === undefined || message === undefined) track.leave(name)
+      else connection.sendSurely({ type: 'left', room: name, data: { code, message } })
     }
     this.#forget(connection)
     if (this.#told.get(connection) === before.cursor) connection.heard()
@@ -108,6 +116,11 @@ export class Polls {
           for (const room of connection.unheard) {
             isHeard = false
             if (connection.rooms.get(room) === undefined) track.leave(room)
+          }
+          // A room that it has left itself; the next poll may come to a node that does not know so.
+          for (const room of cursorRooms) {
+            const isOut = connection.rooms.get(room) === undefined && untold.outOf(connection.id, room) !== undefined
+            if (isOut) track.leave(room)
           }
           for (const { name, place } of connection.rooms.all()) track.reach(name, place)
           const size = packets.reduce((sum, { bytes }) => sum + bytes.length, 0)

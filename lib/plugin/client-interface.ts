@@ -38,7 +38,6 @@ export function createClientInterface (foundation: Foundation, core: Core, serve
       else uplink.spend(request, userId)
     },
     ofUser: (userId) => connections.ofUser(userId),
-    takeEnding: (id) => dispatch.takeEnding(id),
     find: (id) => connections.get(id)
   })
   const flusher = new Flusher()

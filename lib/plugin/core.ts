@@ -18,6 +18,7 @@ import { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
 import { DistantDepartures } from '../dispatch/distant-departures.js'
 import { Elsewhere } from '../dispatch/elsewhere.js'
+import { Untold } from '../dispatch/untold.js'
 import { Gathering } from '../dispatch/gathering.js'
 import type { Messages } from '../dispatch/messages.js'
 import { Roster } from '../dispatch/roster.js'
@@ -58,6 +59,7 @@ export interface Core {
   readonly dispatch: Dispatch
   readonly polls: Polls
   readonly elsewhere: Elsewhere
+  readonly untold: Untold
   /** Follows connections of other nodes. */
   readonly distant: DistantDepartures
   readonly roster: Roster
@@ -93,13 +95,15 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
   const rates = new UserRateLimiter(settings.limits.rate, limitWarnings)
   const connectionIds = new ConnectionIds(adapter, (error) => { failed(error, 'secret') })
 
+  const untold = new Untold(adapter.control, controlFailed)
   const dispatch = createDispatch(
     foundation,
-    { hub, access, revocations, connections, slots, messages, acks, auth, rates }
+    { hub, access, revocations, connections, slots, messages, acks, untold, auth, rates }
   )
   const recheck = new Recheck({ connections, denials, revocations, joins: dispatch.joins })
   const polls = new Polls({
     joins: dispatch.joins,
+    untold,
     control: adapter.control,
     charge: (userId, cost) => { rates.charge(userId, cost) },
     grace: settings.presence.grace,
@@ -132,6 +136,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     revocations,
     acks,
     polls,
+    untold,
     elsewhere,
     distant,
     cluster,
@@ -164,6 +169,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     connectionIds,
     dispatch,
     polls,
+    untold,
     elsewhere,
     distant,
     roster,

@@ -113,7 +113,7 @@ export function createAuthentication (
 
 /** The parts that the dispatch is made with, beside what follows from the options. */
 export interface DispatchParts
-  extends Pick<DispatchOptions, 'access' | 'revocations' | 'connections' | 'slots' | 'messages' | 'acks'> {
+  extends Pick<DispatchOptions, 'access' | 'revocations' | 'connections' | 'slots' | 'messages' | 'acks' | 'untold'> {
   readonly hub: Hub
   readonly auth: Authentication
   readonly rates: UserRateLimiter

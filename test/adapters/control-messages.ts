@@ -24,6 +24,15 @@ export const KINDS: Readonly<Record<ControlMessage['type'], readonly ControlMess
   garbled: [{ type: 'garbled', user: 'ann', connection: ANN, message: 'no JSON', ack: 'node.ack2' }],
   gone: [{ type: 'gone', ack: 'node.ack1', connection: ANN }],
   moved: [{ type: 'moved', user: 'ann', connection: ANN }],
+  owed: [{
+    type: 'owed',
+    told: [
+      { user: 'ann', connection: ANN, code: 'revoked', message: 'out' },
+      { user: 'ann', connection: ANN, room: 'chat/1', code: 'left', message: 'the server ended it' },
+      { user: 'ann', connection: ANN, room: 'chat/1' },
+      { user: 'ann', connection: ANN, room: 'chat/1', isOver: true }
+    ]
+  }],
   resumed: [{ type: 'resumed', user: 'ann', room: 'chat/1', former: [ANN] }],
   ask: [{ type: 'ask', id: 'q1', user: 'ann', connection: ANN, what: 'leave', room: 'chat/1' }],
   follow: [{ type: 'follow', user: 'ann', connection: ANN, room: 'chat/1' }],

@@ -3,6 +3,7 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import type { Peer } from '../../lib/admission/peer.js'
 import { Departures, takenOut } from '../../lib/dispatch/departures.js'
 import { Refusal } from '../../lib/errors/refusal.js'
+import { Untold } from '../../lib/dispatch/untold.js'
 import { makeDispatch } from '../helpers/inside.js'
 import { letGo } from '../helpers/garbage.js'
 
@@ -97,7 +98,8 @@ t.test('why somebody was taken out of a room keeps nothing of what has taken the
 })
 
 t.test('why a connection ended between two polls, and for who asks for it late, keeps nothing of it', async (t) => {
-  const dispatch = makeDispatch({ adapter: memory(), acks: { gone: () => undefined }, rooms: {} } as never)
+  const untold = new Untold(undefined, () => undefined)
+  const dispatch = makeDispatch({ adapter: memory(), acks: { gone: () => undefined }, rooms: {}, untold } as never)
   const kept: Array<() => Refusal> = []
   dispatch.departures.onDeparted = (_connection, why) => { kept.push(why) }
   class Ending {
@@ -105,6 +107,7 @@ t.test('why a connection ended between two polls, and for who asks for it late, 
     readonly isParked = true
     readonly transport = 'polling'
     readonly rooms = { all: () => [] }
+    readonly endPings = (): void => {}
     ending: Refusal | undefined
     end (): this {
       this.ending = new Refusal('revoked')
@@ -115,5 +118,5 @@ t.test('why a connection ended between two polls, and for who asks for it late, 
   const ending = new WeakRef(new Ending().end())
   await letGo([ending])
   t.match(kept[0]?.(), { word: 'revoked' })
-  t.match(dispatch.takeEnding('c'), { word: 'revoked' })
+  t.match(untold.takeEnding('c'), { word: 'revoked' })
 })

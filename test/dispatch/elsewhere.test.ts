@@ -360,3 +360,65 @@ for (const { name, skip, nodes } of PAIRS) {
     }
   })
 }
+
+/** What the node has told before is known to the other one when that has answered. */
+async function fence ({ app }: Running): Promise<void> { await app.rooms.connections() }
+
+for (const { name, skip, nodes } of PAIRS) {
+  t.test(`${name}: a peer that polls hears at another node too that it was taken out of its room, once, and stays out`, {
+    skip,
+    timeout: 60_000
+  }, async (t) => {
+    const [a, b] = await nodes(t, QUIZ)
+    const left = { type: 'left', room: 'quiz/1', data: { code: 'left' } }
+    const parked = new Walker([a, b], 'ada')
+    await parked.poll(a)
+    await a.app.rooms.leave({ connection: parked.id }, 'quiz/1')
+    await a.app.rooms.broadcast('quiz/1', 'said', { text: 'not for who has left' })
+    await fence(a)
+    const { frames, rooms } = await parked.poll(b, '5000')
+    t.match(frames, [left])
+    t.same(rooms, {})
+    for (const node of [b, a, b]) t.same(await parked.poll(node), { frames: [], rooms: {} })
+    t.equal((await b.app.rooms.broadcast('quiz/1', 'said', { text: 'nobody is here' })).recipients, 0)
+
+    const told = new Walker([a, b], 'ada')
+    await told.poll(a)
+    await a.app.rooms.leave({ connection: told.id }, 'quiz/1')
+    t.match((await told.poll(a, '5000')).frames, [left])
+    t.same(await told.poll(b), { frames: [], rooms: {} })
+
+    const again = new Walker([a, b], 'ada')
+    await again.poll(a)
+    await a.app.rooms.leave({ connection: again.id }, 'quiz/1')
+    await again.poll(a, '5000')
+    const polled = again.poll(a, '5000')
+    await eventually('it is put into the room', async () => await a.app.rooms.join({ connection: again.id }, 'quiz/1'), Boolean)
+    t.match((await polled).frames, [{ type: 'joined', room: 'quiz/1' }])
+    await fence(a)
+    t.match((await again.poll(b)).rooms, { 'quiz/1': Object })
+
+    const own = new Walker([a, b], 'ada')
+    await own.poll(a)
+    t.match(await own.say(b, { type: 'leave', room: 'quiz/1' }), { status: 200 })
+    await fence(a)
+    for (const node of [b, b, a]) t.same(await own.poll(node), { frames: [], rooms: {} })
+    await Promise.all([parked, told, again, own].map(async (each) => await each.say(b, { type: 'leave' })))
+  })
+
+  t.test(`${name}: a peer that polls hears at another node too why its connection was ended for good`, {
+    skip,
+    timeout: 60_000
+  }, async (t) => {
+    const [a, b] = await nodes(t, QUIZ)
+    for (const by of [a, b]) {
+      const ada = new Walker([a, b], 'ada')
+      await ada.poll(a)
+      await by.app.rooms.revoke({ connection: ada.id }, { message: 'out' })
+      await until('it has ended', async () => (await statsOf(a.app)).connections.total === 0)
+      await fence(a)
+      const refused = await ada.poll(b).catch((error: unknown) => error)
+      t.match(refused, { statusCode: 403, body: { code: 'revoked', message: 'out' } })
+    }
+  })
+}

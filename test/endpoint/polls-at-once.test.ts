@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Admitted } from '../../lib/admission/admission.js'
 import type { Peer } from '../../lib/admission/peer.js'
 import type { Joins, TakenRooms } from '../../lib/dispatch/joins.js'
+import { Untold } from '../../lib/dispatch/untold.js'
 import { Polls } from '../../lib/endpoint/polls.js'
 
 t.test('a poll lets no events in once another one of its connection has come, at whatever moment that comes', async (t) => {
@@ -23,13 +24,21 @@ t.test('a poll lets no events in once another one of its connection has come, at
     } as unknown as Peer
     const polls = new Polls({
       joins,
+      untold: new Untold(undefined, () => undefined),
       control: undefined,
       charge: () => undefined,
       grace: 1_000,
       now: () => 0,
       onError: (error) => { throw error }
     })
-    const admitted = { cursor: {}, cursorRooms: [], entries: [], known: connection, since: 0 } as unknown as Admitted
+    const admitted = {
+      cursor: {},
+      cursorRooms: [],
+      entries: [],
+      out: new Set(),
+      known: connection,
+      since: 0
+    } as unknown as Admitted
     const run = (name: string): void => {
       const answer = polls.run(connection, admitted, { wait: 10_000, hold: 0 }, async () => [], () => undefined)
       answer.catch((error: unknown) => { t.error(error, name) })

@@ -12,6 +12,7 @@ import { Messages } from '../../lib/dispatch/messages.js'
 import { FailureLog } from '../../lib/errors/failure-log.js'
 import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
 import type { Hub } from '../../lib/rooms/hub.js'
+import { Untold } from '../../lib/dispatch/untold.js'
 import type { Membership } from '../../lib/rooms/membership.js'
 import type { Ledger } from '../../lib/stats/ledger.js'
 
@@ -38,10 +39,13 @@ export interface InsideOptions {
   readonly slots: Slots
   readonly acks: BroadcastAcks
   readonly ledger: Ledger
+  readonly untold?: Untold
 }
 
 /** What takes the frames of connections, for a test of the inside of a node that has no sockets. */
-export function makeDispatch ({ adapter, rooms, revocations, slots, acks, ledger }: InsideOptions): Dispatch {
+export function makeDispatch (
+  { adapter, rooms, revocations, slots, acks, ledger, untold = new Untold(undefined, () => undefined) }: InsideOptions
+): Dispatch {
   return new Dispatch({
     rooms,
     access: new Access(rooms, { checkRoom: () => undefined }),
@@ -58,6 +62,7 @@ export function makeDispatch ({ adapter, rooms, revocations, slots, acks, ledger
       failures: new FailureLog()
     }),
     acks,
+    untold,
     ledger,
     refusals: new Refusals(silent, undefined),
     log: silent,

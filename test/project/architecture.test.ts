@@ -9,7 +9,7 @@ t.test('the imports were read: the composition root loads the rooms, and types a
   t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'dispatch/broadcast-acks.ts'), {
     isType: true
   })
-  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'structures/expiring-map.ts'), {
+  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'structures/token-bucket.ts'), {
     isType: false
   })
 })

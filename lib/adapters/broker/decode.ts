@@ -323,6 +323,10 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     }
     case 'moved':
       return isName(user) && isName(connection) ? { type, user, connection } : undefined
+    case 'owed': {
+      const told = Array.isArray(value.told) ? value.told.map(owedOf) : []
+      return told.length === 0 || told.includes(undefined) ? undefined : { type, told: told as OwedTold }
+    }
     case 'resumed': {
       const former: unknown = value.former
       return isName(user) && isRoom(room) && Array.isArray(former) && former.length > 0 &&
@@ -337,6 +341,24 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     case 'list': return listOf(value)
     case 'listed': return listedOf(value)
     default: return undefined
+  }
+}
+
+type OwedTold = Extract<ControlMessage, { readonly type: 'owed' }>['told']
+
+function owedOf (value: unknown): OwedTold[number] | undefined {
+  if (!isFields(value)) return undefined
+  const { user, connection, room, code, isOver } = value
+  const message = reasonOf(value.message)
+  if (!isName(user) || !isName(connection) || !isOptional(room, isRoom) || message === undefined) return undefined
+  if (room === undefined ? !isCode(code) : !isOptional(code, isName)) return undefined
+  return {
+    user,
+    connection,
+    ...(room === undefined ? {} : { room }),
+    ...(code === undefined ? {} : { code: code as string }),
+    ...message,
+    ...(isOver === true ? { isOver } : {})
   }
 }
 

@@ -22,7 +22,7 @@ const REMEMBERED = 6 * KEPT
 const REMEMBERED_BRIEFLY = 6 * KEPT_SURELY
 /** The others are sent or asked again, or counted as missing, by their sender. */
 const MUST_ARRIVE: ReadonlySet<ControlMessage['type']> = new Set([
-  'revoke', 'expel', 'close', 'join', 'leave', 'cancel', 'moved'
+  'revoke', 'expel', 'close', 'join', 'leave', 'cancel', 'moved', 'owed'
 ])
 
 /** Whether a message is kept for nodes that cannot hear it now, and handed over there in its order. */
@@ -30,9 +30,10 @@ export function mustArrive ({ type }: ControlMessage): boolean { return MUST_ARR
 
 /**
  * Whether it is soon of no use. There may be very many of these, which must not take the place of the others: pollers
- * that move come and go by themselves, and a connection that has moved ends with its grace where it was.
+ * that move come and go by themselves, and a connection that has moved ends with its grace where it was; what one is to
+ * be told is kept for half a minute.
  */
-export function isBrief ({ type }: ControlMessage): boolean { return type === 'moved' }
+export function isBrief ({ type }: ControlMessage): boolean { return type === 'moved' || type === 'owed' }
 
 /**
  * Messages between nodes as brokers carry them: two lines, of which the first says which message it is and from which

@@ -28,7 +28,8 @@ const KEPT: readonly ControlMessage[] = [
   { type: 'join', user: 'ann', room: 'chat/2' },
   { type: 'leave', user: 'ann', room: 'chat/2' },
   { type: 'cancel', room: 'chat/1', event: 'answered', key: 'a1' },
-  { type: 'moved', user: 'ann', connection: 'c1' }
+  { type: 'moved', user: 'ann', connection: 'c1' },
+  { type: 'owed', told: [{ user: 'ann', connection: 'c1', room: 'chat/2', code: 'left', message: 'out' }] }
 ]
 
 /**
