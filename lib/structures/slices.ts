@@ -89,8 +89,8 @@ export async function settleInBatches<T> (
 
 /** @throws what came of the first that failed */
 export function throwFirst (failed: ReadonlyMap<unknown, unknown>): void {
-  const first = failed.values().next()
-  if (first.done !== true) throw first.value
+  const [error] = failed.values()
+  if (failed.size > 0) throw error
 }
 
 /**
