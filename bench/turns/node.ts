@@ -23,6 +23,7 @@ import { DistantDepartures } from '../../dist/dispatch/distant-departures.js'
 import { Elsewhere } from '../../dist/dispatch/elsewhere.js'
 import { Gathering } from '../../dist/dispatch/gathering.js'
 import { Roster } from '../../dist/dispatch/roster.js'
+import { Untold } from '../../dist/dispatch/untold.js'
 import { Messages } from '../../dist/dispatch/messages.js'
 import { Cluster } from '../../dist/stats/cluster.js'
 import { Inspector } from '../../dist/stats/inspector.js'
@@ -119,6 +120,7 @@ export class BenchNode {
       quiet,
       quiet
     )
+    const untold = new Untold(undefined, quiet)
     this.#dispatch = new Dispatch({
       rooms: this.hub,
       access: new Access(this.hub, { checkRoom: () => undefined }),
@@ -135,6 +137,7 @@ export class BenchNode {
         failures: new FailureLog()
       }),
       acks: this.acks,
+      untold,
       ledger,
       refusals: new Refusals(log, undefined),
       log,
@@ -165,6 +168,7 @@ export class BenchNode {
       dispatch: this.#dispatch,
       revocations,
       acks: this.acks,
+      untold,
       requests: {} as Requests,
       polls: {} as Polls,
       elsewhere: new Elsewhere(undefined),
