@@ -8,7 +8,7 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { defineRoom } from '../../lib/index.js'
 import { hashRooms } from '../../lib/protocol/cursor.js'
-import { connect, declareChat, eventually, poll, start, statsOf, type PollAnswer } from '../helpers/net.js'
+import { connect, declareChat, eventually, poll, start, statsOf, type PollAnswer, type Running } from '../helpers/net.js'
 import { proxied } from '../helpers/proxied.js'
 
 interface Held {
@@ -120,13 +120,26 @@ const asking = defineRoom('asking/:id', {
   }
 })
 
+/** Counts the requests that were given up, as their server knows. */
+function cutOf ({ app }: Running): () => number {
+  let cut = 0
+  app.server.on('request', (_request, response) => {
+    response.once('close', () => { if (!response.writableFinished) cut++ })
+  })
+  return () => cut
+}
+
 /** Ways in which a poll ends without an answer. */
-const UNANSWERED: Record<string, (stop: AbortController, again: () => Promise<PollAnswer>) => Promise<PollAnswer>> = {
-  'is given up': async (stop, again) => {
+const UNANSWERED: Record<
+  string,
+  (stop: AbortController, again: () => Promise<PollAnswer>, cut: () => number) => Promise<{ next: Promise<PollAnswer> }>
+> = {
+  'is given up': async (stop, again, cut) => {
     stop.abort()
-    return await again()
+    await eventually('it is given up', cut, (count) => count > 0)
+    return { next: again() }
   },
-  'is replaced by another one': async (_stop, again) => await again()
+  'is replaced by another one': async (_stop, again) => ({ next: again() })
 }
 
 for (const [how, end] of Object.entries(UNANSWERED)) {
@@ -137,6 +150,7 @@ for (const [how, end] of Object.entries(UNANSWERED)) {
         adapter: broker.adapter,
         declare: (app) => { app.room(asking, { presence: true }) }
       })
+      const cut = cutOf(server)
       const { rooms } = server.app
       const token = server.token('ada')
       const room = asking.at({ id: '1' })
@@ -161,7 +175,7 @@ for (const [how, end] of Object.entries(UNANSWERED)) {
         await sleep(20)
         void told
       }
-      const next = end(stop, async () => await ask(first.cursor))
+      const { next } = await end(stop, async () => await ask(first.cursor), cut)
       await given
       await broker.free()
       const answers = [await next]
@@ -223,6 +237,8 @@ t.test('what onJoin has sent outlives a poll that is given up, and is heard once
   await eventually('the greeting waits', async () => (await statsOf(server.app)).outbox.bytes, (bytes) => bytes > 0)
   stop.abort()
   await given
+  // An answer that is on its way when its peer gives it up has taken along what it says.
+  await eventually('it is given up', async () => (await statsOf(server.app)).outbox.bytes, (bytes) => bytes === 0)
   free()
   const next = await ask({ since: first.cursor })
   const last = await ask({ since: next.cursor })
