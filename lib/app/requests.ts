@@ -76,8 +76,7 @@ export class Requests {
     const until = performance.now() + timeout
     const late = (): Refusal => new Refusal('timeout', { message: 'an answer could not be checked in time' })
     const waiting = acks.wait(question.ack, timeout, (said) => {
-      // A check of the application's own may never settle.
-      answers.push(within(Math.max(0, until - performance.now()), read(reply, said), late).then((value) => {
+      answers.push(read(reply, said).then((value) => {
         answer ??= { data: value }
         found()
         acks.cancel(question.ack)
@@ -91,7 +90,9 @@ export class Requests {
     if (others.length > 0) others = failed === undefined ? roster.others.filter((node) => others.includes(node)) : []
     acks.seal(question.ack, others)
     const { missing, unknown } = await waiting
-    await Promise.race([good, Promise.all(answers)])
+    // A check of the application's own may never settle.
+    await within(Math.max(0, until - performance.now()), Promise.race([good, Promise.all(answers)]), late)
+      .catch((error: unknown) => { refused ??= error })
     if (answer !== undefined) return answer.data
     if (refused !== undefined) throw refused
     if (missing.length > 0 || unknown > 0) throw new Refusal('timeout', { message: 'no client has answered in time' })
