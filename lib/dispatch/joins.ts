@@ -209,12 +209,7 @@ export class Joins {
   }
 
   /** Never rejects. */
-  async #joinByServerInOrder (
-    connection: Peer,
-    name: string,
-    found: ResolvedRoom,
-    since: number
-  ): Promise<boolean> {
+  async #joinByServerInOrder (connection: Peer, name: string, found: ResolvedRoom, since: number): Promise<boolean> {
     const { replies } = this.#options
     return await this.#inOrder(connection, name, async () => {
       if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return false

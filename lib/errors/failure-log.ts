@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Seldom } from '../structures/seldom.js'
-import { Refusal } from './refusal.js'
+import { isUnavailable } from './refusal.js'
 
 type Log = Pick<FastifyBaseLogger, 'debug' | 'warn' | 'error'>
 
@@ -25,7 +25,7 @@ export class FailureLog {
 
   #write (level: 'warn' | 'error', log: Log, what: string, error: unknown, detail: object): void {
     const line = { err: error, ...detail }
-    if (error instanceof Refusal && error.word === 'unavailable') this.#seldomly(level, log, what, line)
+    if (isUnavailable(error)) this.#seldomly(level, log, what, line)
     else log[level](line, what)
   }
 

@@ -161,8 +161,13 @@ export function ofUser<E> (error: E, userId: string): E {
  * it has all of it.
  */
 export function inPart<E> (error: E, message?: string): E | Refusal {
-  if (!(error instanceof Refusal) || error.word !== 'unavailable') return error
+  if (!isUnavailable(error)) return error
   return new Refusal('unavailable', { message, retryAfter: error.data.retryAfter, outcome: 'unknown', cause: error.cause })
+}
+
+/** Whether something was refused because what it needs cannot be reached, or not be used for now. */
+export function isUnavailable (error: unknown): error is Refusal {
+  return error instanceof Refusal && error.word === 'unavailable'
 }
 
 /** Whether the same request may succeed later. */

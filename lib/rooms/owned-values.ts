@@ -1,5 +1,5 @@
 import type { Adapter, Publication, Published } from '../adapters/adapter.js'
-import { Refusal } from '../errors/refusal.js'
+import { isUnavailable, Refusal } from '../errors/refusal.js'
 import { keyOf } from '../protocol/key.js'
 import type { EventHead, Packet } from '../protocol/packet.js'
 import type { Awaitable } from '../structures/awaitable.js'
@@ -198,8 +198,6 @@ export class OwnedValues {
     throwFirst(await settleInBatches(packets, BATCH, remove, isUnavailable))
   }
 }
-
-function isUnavailable (error: unknown): boolean { return error instanceof Refusal && error.word === 'unavailable' }
 
 function ownersOf (packets: Iterable<Packet>): Set<string> {
   const owners = new Set<string>()

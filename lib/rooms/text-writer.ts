@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { RoomSettings, TextStore, TextWritten } from '../adapters/adapter.js'
 import { isNearly, type LimitWarnings } from '../errors/limit-warnings.js'
 import { REALTIME_ERR_STREAM } from '../errors/misuse.js'
-import { Refusal } from '../errors/refusal.js'
+import { isUnavailable, Refusal } from '../errors/refusal.js'
 import { insideOf, joined, type TextEnd } from '../protocol/part.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { after, every } from '../structures/timers.js'
@@ -339,8 +339,7 @@ export class TextWriter {
         if (++repairs > REPAIRS) return 'lost'
         stretch = { inside: this.#whole, from: 0 }
       } catch (error) {
-        const isAway = error instanceof Refusal && error.word === 'unavailable'
-        if (!isAway || number === 0 || performance.now() - begun > this.#patience) throw error
+        if (!isUnavailable(error) || number === 0 || performance.now() - begun > this.#patience) throw error
         await new Promise<void>((resolve) => { after(resolve, AGAIN) })
       }
     }

@@ -5,6 +5,7 @@ import { Revocations } from '../../lib/auth/revocations.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { keyOfKind } from '../../lib/protocol/key.js'
+import { hostOf } from '../helpers/host-of.js'
 import { connect, start, TRANSPORTS, type NetPeer, type Running, type TransportName } from '../helpers/net.js'
 
 interface Node extends Running {
@@ -19,13 +20,9 @@ interface Node extends Running {
 /** A node whose broker knows of denials of which the node has not heard. */
 async function node (t: Test): Promise<Node> {
   const adapter: Adapter = memory()
-  const own: Pick<Node, 'asked' | 'failing'> & { host?: AdapterHost } = { asked: [], failing: 0 }
-  const begin = adapter.start.bind(adapter)
+  const own: Pick<Node, 'asked' | 'failing'> = { asked: [], failing: 0 }
+  const host = hostOf(adapter)
   const isDenied = adapter.denials!.isDenied.bind(adapter.denials)
-  adapter.start = async (host) => {
-    own.host = host
-    await begin(host)
-  }
   adapter.denials!.isDenied = async (subjects) => {
     own.asked.push(...subjects)
     if (own.failing > 0) {
@@ -35,7 +32,7 @@ async function node (t: Test): Promise<Node> {
     return await isDenied(subjects)
   }
   const running = await start(t, { adapter, presence: { grace: 5_000 } })
-  return Object.assign(own, running, { host: own.host!, denials: adapter.denials! })
+  return Object.assign(own, running, { host: host(), denials: adapter.denials! })
 }
 
 async function enter (t: Test, own: Running, user: string, transport: TransportName = 'websocket'): Promise<NetPeer> {

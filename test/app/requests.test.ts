@@ -7,7 +7,8 @@ import { connect as connectClient, type Client } from '../../lib/client/index.js
 import { Roster } from '../../lib/dispatch/roster.js'
 import { defineRoom } from '../../lib/index.js'
 import { BROKERS, CLUSTER } from '../helpers/brokers.js'
-import { connect, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
+import { hostOf } from '../helpers/host-of.js'
+import { connect, postFrame, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
 import { missing, until } from '../helpers/servers.js'
 
 const Answer = Type.Object({ accepted: Type.Boolean() }, { additionalProperties: false })
@@ -50,17 +51,7 @@ async function give (peer: NetPeer, server: Running, user: string, text: string)
     peer.send(text as never)
     return undefined
   }
-  const { status } = await fetch(`${server.url}/ws`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${server.token(user)}`,
-      'content-type': 'application/json',
-      'x-connection-id': peer.id,
-      connection: 'close'
-    },
-    body: text
-  })
-  return status
+  return (await postFrame(server, server.token(user), peer.id, text)).status
 }
 
 /** Sends what is meant to be an answer and is none. */
@@ -160,13 +151,8 @@ async function asker (
   heard: (question: Extract<ControlMessage, { type: 'request' }>, say: (message: ControlMessage, from: string) => void) => void
 ): Promise<{ ask: (timeout?: number) => Promise<unknown>, say: AdapterHost['control'] }> {
   const adapter = memory()
-  const begin = adapter.start.bind(adapter)
-  let host: AdapterHost | undefined
-  adapter.start = async (given) => {
-    host = given
-    await begin(given)
-  }
-  const say: AdapterHost['control'] = (message, from) => { host!.control(message, from) }
+  const host = hostOf(adapter)
+  const say: AdapterHost['control'] = (message, from) => { host().control(message, from) }
   const { app } = await start(t, {
     declare,
     adapter: Object.assign(adapter, {

@@ -5,6 +5,7 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import { checkControl } from '../../lib/adapters/broker/decode.js'
 import { connect as connectClient } from '../../lib/client/index.js'
 import { BROKERS, CLUSTER } from '../helpers/brokers.js'
+import { hostOf } from '../helpers/host-of.js'
 import { chat, connect, declareChat, eventually, inbox, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
 import { missing } from '../helpers/servers.js'
 
@@ -224,13 +225,8 @@ t.test('targets and codes that are none are refused, by the call and on the bus'
 /** A node, and what it takes from other nodes. */
 async function toldNode (t: Test): Promise<Running & { readonly host: AdapterHost }> {
   const adapter = memory()
-  const begin = adapter.start.bind(adapter)
-  let host: AdapterHost | undefined
-  adapter.start = async (given) => {
-    host = given
-    await begin(given)
-  }
-  return Object.assign(await start(t, { declare, adapter }), { host: host! })
+  const host = hostOf(adapter)
+  return Object.assign(await start(t, { declare, adapter }), { host: host() })
 }
 
 t.test('who logs in again after a logout is not ended when the other nodes are told of it again, and who was there is', async (t) => {

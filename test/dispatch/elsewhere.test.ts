@@ -6,7 +6,7 @@ import { connect as open } from '../../lib/client/index.js'
 import { defineRoom } from '../../lib/index.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import {
-  chat, connect, eventually, lobby, poll, start, statsOf, type Frame, type NetPeer, type Running
+  chat, connect, eventually, lobby, poll, postFrame, start, statsOf, type Frame, type NetPeer, type Posted, type Running
 } from '../helpers/net.js'
 import { PAIRS } from '../helpers/node-pairs.js'
 import { missing, startRedis, until } from '../helpers/servers.js'
@@ -33,22 +33,6 @@ async function nodes (t: Test, count: number): Promise<Running[]> {
   })))
 }
 
-interface Answer { readonly status: number, readonly type?: string, readonly code?: string, readonly data?: unknown }
-
-async function post ({ url }: Running, token: string, connection: string, frame: object): Promise<Answer> {
-  const answer = await fetch(`${url}/ws`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${token}`,
-      'content-type': 'application/json',
-      'x-connection-id': connection,
-      connection: 'close'
-    },
-    body: JSON.stringify(frame)
-  })
-  return { status: answer.status, ...await answer.json() as object }
-}
-
 /** Asks until the peer is there to be asked: between two polls it is not. */
 async function answered ({ app }: Running, peer: NetPeer, answer: (ack: string) => Promise<void>): Promise<unknown> {
   for (;;) {
@@ -73,11 +57,11 @@ for (const transport of ['sse', 'polling'] as const) {
     const token = a.token('ada')
     const ada = await connect(a, { transport, token, rooms: ['chat/1'] })
     const bob = await connect(a, { token: a.token('bob'), rooms: ['chat/1'] })
-    t.match(await post(b, token, ada.id, { type: 'say', room: 'chat/1', id: '1', data: { text: 'own' } }), {
+    t.match(await postFrame(b, token, ada.id, { type: 'say', room: 'chat/1', id: '1', data: { text: 'own' } }), {
       status: 200,
       type: 'ack'
     })
-    t.match(await post(b, b.token('eve'), ada.id, { type: 'say', room: 'chat/1', id: '1', data: { text: 'eve\'s' } }), {
+    t.match(await postFrame(b, b.token('eve'), ada.id, { type: 'say', room: 'chat/1', id: '1', data: { text: 'eve\'s' } }), {
       status: 200
     })
     await bob.next('eve\'s', ({ data }) => (data as { text?: string } | undefined)?.text === 'eve\'s')
@@ -91,39 +75,39 @@ for (const transport of ['sse', 'polling'] as const) {
     await bob.close()
     for (const asking of [a, b]) {
       const result = await answered(asking, ada, async (ack) => {
-        t.match(await post(b, b.token('eve'), ada.id, { type: 'ack', id: ack }), { status: 200 })
-        t.match(await post(b, token, ada.id, { type: 'ack', id: ack }), { status: 200 })
+        t.match(await postFrame(b, b.token('eve'), ada.id, { type: 'ack', id: ack }), { status: 200 })
+        t.match(await postFrame(b, token, ada.id, { type: 'ack', id: ack }), { status: 200 })
       })
       t.same(result, { acked: ['ada'], missing: [], left: [], unknown: 0 })
     }
 
     const pinged = a.app.rooms.ping({ connection: ada.id }, { timeout: 5_000 })
-    t.match(await post(b, token, ada.id, { type: 'pong', id: 'of nothing' }), { status: 200 })
+    t.match(await postFrame(b, token, ada.id, { type: 'pong', id: 'of nothing' }), { status: 200 })
     t.match(await pinged, { alive: true })
-    t.match(await post(b, token, ada.id, { type: 'members', room: 'crowd/1', id: 'm' }), {
+    t.match(await postFrame(b, token, ada.id, { type: 'members', room: 'crowd/1', id: 'm' }), {
       status: 200,
       data: { total: 0 }
     })
 
     t.match(
-      await post(b, b.token('eve'), ada.id, { type: 'leave', room: 'chat/1', id: 'l' }),
+      await postFrame(b, b.token('eve'), ada.id, { type: 'leave', room: 'chat/1', id: 'l' }),
       { status: 400, code: 'not_joined' },
       'the id of another user proves nothing'
     )
-    t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/2', id: 'l' }), {
+    t.match(await postFrame(b, token, ada.id, { type: 'leave', room: 'chat/2', id: 'l' }), {
       status: 400,
       code: 'not_joined'
     })
-    t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
+    t.match(await postFrame(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
       status: 200,
       type: 'ack',
       room: 'chat/1'
     })
-    t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
+    t.match(await postFrame(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
       status: 400,
       code: 'not_joined'
     })
-    t.match(await post(b, token, ada.id, { type: 'leave' }), { status: 200, type: 'ack' })
+    t.match(await postFrame(b, token, ada.id, { type: 'leave' }), { status: 200, type: 'ack' })
     // A poll that goes on is a new one.
     if (transport === 'sse') await ada.ended
     else ada.cut()
@@ -142,7 +126,7 @@ t.test('a connection that no node has is not waited for longer than two seconds,
     async () => (await a.app.rooms.stats() as { connections: { total: number } }).connections.total === 0
   )
   const began = performance.now()
-  t.match(await post(a, a.token('ada'), gone.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
+  t.match(await postFrame(a, a.token('ada'), gone.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
     status: 503,
     code: 'unavailable',
     retry: 'backoff'
@@ -161,16 +145,16 @@ t.test(
     const [a, b] = await nodes(t, 2) as [Running, Running]
     const ada = await connect(a, { transport: 'sse', token: a.token('ada'), rooms: ['chat/1'] })
     for (const [user, id] of [['ada', 'A'.repeat(22)], ['eve', ada.id]] as const) {
-      t.match(await post(b, b.token(user), id, { type: 'leave', room: 'chat/1', id: 'l' }), {
+      t.match(await postFrame(b, b.token(user), id, { type: 'leave', room: 'chat/1', id: 'l' }), {
         status: 400,
         code: 'not_joined'
       })
-      t.match(await post(b, b.token(user), id, { type: 'auth', data: { ticket: 'x' } }), {
+      t.match(await postFrame(b, b.token(user), id, { type: 'auth', data: { ticket: 'x' } }), {
         status: 400,
         code: 'not_joined'
       })
       t.same(
-        (await post(b, b.token(user), id, {
+        (await postFrame(b, b.token(user), id, {
           type: 'say',
           room: 'chat/1',
           id: `${user} ${id}`,
@@ -180,7 +164,7 @@ t.test(
       )
     }
     t.same(
-      (await post(b, b.token('ada'), ada.id, { type: 'say', room: 'chat/1', id: 'own', data: { text: 'mine' } })).data,
+      (await postFrame(b, b.token('ada'), ada.id, { type: 'say', room: 'chat/1', id: 'own', data: { text: 'mine' } })).data,
       { id: 'own', sender: ada.id }
     )
   }
@@ -205,14 +189,14 @@ for (const transport of ['sse', 'polling', 'websocket'] as const) {
         return (await answer.json() as { ticket: string }).ticket
       }
       const token = b.token('ada', {}, 600)
-      t.match(await post(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: 'made up' } }), {
+      t.match(await postFrame(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: 'made up' } }), {
         status: 401,
         code: 'unauthorized'
       })
-      const answer = await post(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: await ticketOf(token) } })
+      const answer = await postFrame(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: await ticketOf(token) } })
       t.match(answer, { status: 200, type: 'ack', id: 'x', data: { expires: Number } })
       t.ok((answer.data as { expires: number }).expires > Date.now() + 300_000)
-      const other = await post(b, token, ada.id, { type: 'auth', data: { ticket: await ticketOf(b.token('eve')) } })
+      const other = await postFrame(b, token, ada.id, { type: 'auth', data: { ticket: await ticketOf(b.token('eve')) } })
       t.match(other, { status: 403, code: 'forbidden' })
       if (transport !== 'polling') await ada.ended
       else ada.cut()
@@ -311,7 +295,7 @@ class Walker {
     if (from !== to) await until('it has left', async () => (await statsOf(from.app)).connections.total === 0)
   }
 
-  async say (node: Running, frame: object): Promise<Answer> { return await post(node, this.token, this.id, frame) }
+  async say (node: Running, frame: object): Promise<Posted> { return await postFrame(node, this.token, this.id, frame) }
 }
 
 for (const { name, skip, nodes } of PAIRS) {
@@ -346,11 +330,11 @@ for (const { name, skip, nodes } of PAIRS) {
         const pinged = a.app.rooms.ping({ connection: ada.id }, { timeout: 20_000 })
         const ping = (await ada.poll(a, '5000')).frames.find(({ type }) => type === 'ping')!.id
         await ada.move()
-        t.match(await post(at, eve, ada.id, { type: 'ack', id: chosen[0], data: 'joker' }), { status: 200 })
+        t.match(await postFrame(at, eve, ada.id, { type: 'ack', id: chosen[0], data: 'joker' }), { status: 200 })
         t.match(await ada.say(at, { type: 'ack', id: chosen[0], data: 'ace' }), { status: 200 })
         t.match(await ada.say(at, { type: 'ack', id: chosen[1], error: 5 }), { status: 400 })
         t.match(await ada.say(at, { type: 'ack', id: said }), { status: 200 })
-        t.match(await post(at, eve, ada.id, { type: 'pong', id: ping }), { status: 200 })
+        t.match(await postFrame(at, eve, ada.id, { type: 'pong', id: ping }), { status: 200 })
         t.match(await ada.say(at, { type: 'pong', id: ping }), { status: 200 })
         t.match(await pinged, { alive: true })
         t.same((await asked).toSorted(), ['ace', 'invalid_message'], 'which of them came first is not said')

@@ -8,7 +8,7 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { defineRoom } from '../../lib/index.js'
 import { hashRooms } from '../../lib/protocol/cursor.js'
-import { connect, declareChat, eventually, poll, start, statsOf, type PollAnswer, type Running } from '../helpers/net.js'
+import { connect, declareChat, eventually, poll, postFrame, start, statsOf, type PollAnswer, type Running } from '../helpers/net.js'
 import { proxied } from '../helpers/proxied.js'
 
 interface Held {
@@ -186,16 +186,7 @@ for (const [how, end] of Object.entries(UNANSWERED)) {
       const seen = JSON.stringify(answers)
       t.match(seen, /"bob"/, 'who has come')
       const { ack: id } = frames.find(({ type }) => type === 'choose') as unknown as { ack: string }
-      await fetch(`${server.url}/ws`, {
-        method: 'POST',
-        headers: {
-          authorization: `Bearer ${token}`,
-          'content-type': 'application/json',
-          'x-connection-id': first.connectionId,
-          connection: 'close'
-        },
-        body: JSON.stringify({ type: 'ack', id, data: 'ace' })
-      })
+      await postFrame(server, token, first.connectionId, { type: 'ack', id, data: 'ace' })
       t.equal(await asked, 'ace')
     })
   }
@@ -375,16 +366,7 @@ t.test('a room that the client has left does not come back into its polls', asyn
   const server = await start(t)
   const token = server.token('ada')
   const first = await poll(server, { token, rooms: ['chat/1'] })
-  await fetch(`${server.url}/ws`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${token}`,
-      'content-type': 'application/json',
-      'x-connection-id': first.connectionId,
-      connection: 'close'
-    },
-    body: JSON.stringify({ type: 'leave', room: 'chat/1' })
-  })
+  await postFrame(server, token, first.connectionId, { type: 'leave', room: 'chat/1' })
   const second = await poll(server, { token, rooms: ['chat/1'], query: { since: first.cursor, wait: '50' } })
   t.same(second.rooms, {})
 })

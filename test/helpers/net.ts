@@ -367,6 +367,38 @@ async function connectSse (
   }
 }
 
+export interface Posted {
+  readonly status: number
+  readonly type?: string
+  readonly code?: string
+  readonly data?: unknown
+}
+
+/**
+ * Sends a frame by a request of its own, as who has a stream or polls does.
+ *
+ * @param connection its id; absent for a frame of no connection
+ * @param frame a frame, or text that may be none
+ */
+export async function postFrame (
+  { url }: { readonly url: string },
+  token: string,
+  connection: string | undefined,
+  frame: object | string
+): Promise<Posted> {
+  const answer = await fetch(`${url}/ws`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      ...(connection === undefined ? {} : { 'x-connection-id': connection }),
+      connection: 'close'
+    },
+    body: typeof frame === 'string' ? frame : JSON.stringify(frame)
+  })
+  return { status: answer.status, ...await answer.json() as object }
+}
+
 export interface PollAnswer {
   connectionId: string
   cursor: string

@@ -1,7 +1,7 @@
 import t from 'tap'
 import {
-  assertLedger, chat, connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS, type NetPeer, type Refused,
-  type Running
+  assertLedger, chat, connect, declareChat, eventually, poll, postFrame, start, statsOf, TRANSPORTS,
+  type NetPeer, type Refused, type Running
 } from '../helpers/net.js'
 import { narrowWay } from '../helpers/narrow-way.js'
 import { handshake, RawPeer, textFrame, until } from '../helpers/raw.js'
@@ -246,16 +246,7 @@ for (const way of ['websocket', 'uplink'] as const) {
     const answer = async (id: string): Promise<number> => {
       if (way === 'websocket') peer.send({ type: 'ack', id })
       else {
-        return (await fetch(`${server.url}/ws`, {
-          method: 'POST',
-          body: JSON.stringify({ type: 'ack', id }),
-          headers: {
-            authorization: `Bearer ${server.token('ada')}`,
-            'content-type': 'application/json',
-            'x-connection-id': peer.id,
-            connection: 'close'
-          }
-        })).status
+        return (await postFrame(server, server.token('ada'), peer.id, { type: 'ack', id })).status
       }
       return 200
     }

@@ -4,7 +4,7 @@ import { BROKERS, CLUSTER, WORKERS } from '../helpers/brokers.js'
 import { dial, until } from '../helpers/client.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import {
-  connect, lobby, poll, start, TRANSPORTS, type NetPeer, type Running, type TransportName
+  connect, lobby, poll, postFrame, start, TRANSPORTS, type NetPeer, type Running, type TransportName
 } from '../helpers/net.js'
 import { declarePlane, SECRET } from '../helpers/node-process.js'
 import { missing } from '../helpers/servers.js'
@@ -108,13 +108,7 @@ for (const place of PLACES.filter(({ share }) => share !== undefined)) {
     t.match((await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
     const moved = await poll(second!, { ...asked, query: { transport: 'polling', since: cursor, wait: '100' } })
     t.equal(moved.connectionId, connectionId)
-    const left = await fetch(`${second!.url}/ws`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${asked.token}`, 'content-type': 'application/json', 'x-connection-id': connectionId
-      },
-      body: JSON.stringify({ type: 'leave', room: 'crowd/1' })
-    })
+    const left = await postFrame(second!, asked.token, connectionId, { type: 'leave', room: 'crowd/1' })
     t.equal(left.status, 200)
     t.match((await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: 'ada' }] })
   })

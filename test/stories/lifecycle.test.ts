@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import t from 'tap'
 import {
-  chat, connect, declareChat, eventually, lobby, poll, start, statsOf, assertLedger, TRANSPORTS, type NetPeer,
-  type TransportName
+  chat, connect, declareChat, eventually, lobby, poll, postFrame, start, statsOf, assertLedger, TRANSPORTS,
+  type NetPeer, type TransportName
 } from '../helpers/net.js'
 
 const ORDERS = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] as const
@@ -261,17 +261,8 @@ t.test('while it drains, the POSTs of a stream are answered until its turn, and 
   const peer = peers[last]!
   const [own, other] = last === 0 ? ['a', 'b'] as const : ['b', 'a'] as const
   const post = async (user: string, frame: object, connection?: string): Promise<unknown[]> => {
-    const answer = await fetch(`${server.url}/ws`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${server.token(user)}`,
-        'content-type': 'application/json',
-        ...(connection === undefined ? {} : { 'x-connection-id': connection })
-      },
-      body: JSON.stringify(frame)
-    })
-    const { type, code } = await answer.json() as { type?: string, code?: string }
-    return [answer.status, type ?? code]
+    const { status, type, code } = await postFrame(server, server.token(user), connection, frame)
+    return [status, type ?? code]
   }
   const say = { type: 'say', room: 'chat/1', id: 'm', data: { text: 'still served' } }
   t.same(await post(own, say, peer.id), [200, 'ack'])

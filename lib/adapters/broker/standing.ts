@@ -1,4 +1,4 @@
-import { Refusal } from '../../errors/refusal.js'
+import { isUnavailable, Refusal } from '../../errors/refusal.js'
 import { Absence, type Question } from './absence.js'
 
 /** What a broker is asked for: one that is full declines every change, and still reads. */
@@ -19,8 +19,7 @@ export class Declined extends Refusal {
  * has answered, and that may be wrong with one value alone.
  */
 export function isAway (error: unknown): boolean {
-  if (!(error instanceof Refusal) || error.word !== 'unavailable') return false
-  return error.cause === undefined && error.why === undefined
+  return isUnavailable(error) && error.cause === undefined && error.why === undefined
 }
 
 /**

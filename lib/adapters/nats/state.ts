@@ -87,7 +87,7 @@ export class NatsState {
   readonly #onForgotten: () => void
   readonly #onOpened: (stream: string) => void
   #bucket: Promise<KV> | undefined
-  /** Milliseconds that values are needed, as far as that was told; 0 where the bucket is made for as long as any. */
+  /** Milliseconds that values are needed, as far as that was told; 0 where what the bucket is made with is enough. */
   #lasting = 0
   #data: Data = { newest: 0, stamp: undefined }
   /** Stamps that were sent, answered or not. */
