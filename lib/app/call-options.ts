@@ -8,9 +8,18 @@ import type { Meant } from './targets.js'
 
 type Fields = Readonly<Record<string, unknown>>
 
+/** @throws REALTIME_ERR_TARGET for a field that is there without a value: what is left of the target means others */
 function fieldsOf (target: unknown): Fields {
-  return (typeof target === 'object' && target !== null ? target : {}) as Fields
+  const fields = (typeof target === 'object' && target !== null ? target : {}) as Fields
+  for (const name of NAMING) {
+    if (fields[name] !== undefined || !Object.hasOwn(fields, name)) continue
+    throw new REALTIME_ERR_TARGET(`${name} of a target is undefined; leave the field away to mean all that the others name`)
+  }
+  return fields
 }
+
+/** What a target is named by. */
+const NAMING = ['user', 'connection', 'room', 'tokenId']
 
 /** @throws REALTIME_ERR_OPTIONS, for another option too: a name that is misspelt would answer another question */
 export function graceOption (options: unknown): boolean {

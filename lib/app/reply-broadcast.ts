@@ -6,7 +6,7 @@ import { nameOf } from '../rooms/room-name.js'
 import type { FailureLog } from '../errors/failure-log.js'
 import { REALTIME_ERR_NOT_READY } from '../errors/misuse.js'
 import { redactError, secretsOf } from '../errors/redact.js'
-import type { Except } from '../protocol/except.js'
+import { isId, type Except } from '../protocol/except.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
 import { Seldom } from '../structures/seldom.js'
@@ -80,7 +80,7 @@ export function declareReplyBroadcast (
    */
   function exceptOf (request: FastifyRequest): Except | undefined {
     const connection = request.headers['x-connection-id']
-    if (typeof connection !== 'string') return undefined
+    if (!isId(connection)) return undefined
     let user: string | undefined
     try {
       user = userIdOf(request)

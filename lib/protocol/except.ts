@@ -21,6 +21,14 @@ export interface Except {
 /** Entries of a list of those who are left out, since it travels and is kept with the event. */
 export const MAX_LEFT_OUT = 32
 
+/** Characters of the id of a connection or user who is left out, since it travels and is kept with the event. */
+const MAX_ID = 1_024
+
+/** Whether it may name a connection or user. */
+export function isId (value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= MAX_ID
+}
+
 /** Who an event would be offered to. */
 export interface Offered {
   readonly userId: string

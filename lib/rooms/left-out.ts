@@ -1,12 +1,13 @@
 import { isRoomName } from '../contract/names.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
-import { MAX_LEFT_OUT, type Except, type LeftOut } from '../protocol/except.js'
+import { isId, MAX_LEFT_OUT, type Except, type LeftOut } from '../protocol/except.js'
 import { nameOf } from './room-name.js'
 
 const FIX = 'except of a broadcast is the id of a connection, { connection }, { user } or { room }, or a list of such'
 
 /**
- * Reads the option `except` of a broadcast.
+ * Reads the option `except` of a broadcast. A text alone is often a header of the request, so that a caller decides what
+ * it is: one that can be no id leaves out nobody, as the id of a connection that has gone does.
  *
  * @param own the sender of a message: its connection is paired with its user, so that nobody else is silenced
  * @throws REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM
@@ -17,6 +18,7 @@ export function leftOut (
 ): Except | undefined {
   if (given === undefined) return undefined
   if (typeof given === 'string') {
+    if (!isId(given)) return undefined
     return own !== undefined && given === own.sender ? { user: own.userId, connection: given } : { connection: given }
   }
   const list: readonly unknown[] = Array.isArray(given) ? given : [given]
@@ -27,7 +29,7 @@ export function leftOut (
 }
 
 function entryOf (given: unknown): LeftOut {
-  if (typeof given === 'string' && given !== '') return { connection: given }
+  if (isId(given)) return { connection: given }
   const { connection, user, room } = (typeof given === 'object' && given !== null ? given : {}) as LeftOut
   if ([connection, user, room].filter((each) => each !== undefined).length !== 1) throw new REALTIME_ERR_OPTIONS(FIX)
   if (room !== undefined) {
@@ -35,10 +37,7 @@ function entryOf (given: unknown): LeftOut {
     if (isRoomName(name)) return { room: name }
   } else {
     const id: unknown = user ?? connection
-    if (typeof id === 'string' && id !== '' && id.length <= MAX_ID) return user === undefined ? { connection: id } : { user: id }
+    if (isId(id)) return user === undefined ? { connection: id } : { user: id }
   }
   throw new REALTIME_ERR_OPTIONS(FIX)
 }
-
-/** Characters of an id. */
-const MAX_ID = 1_024

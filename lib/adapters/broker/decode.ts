@@ -71,7 +71,7 @@ function isKnown (version: unknown, newest = VERSION): boolean {
 }
 
 function isExcept (value: unknown): value is { readonly connection: string, readonly user?: string } {
-  return isFields(value) && isName(value.connection) && isOptional(value.user, isText)
+  return isFields(value) && typeof value.connection === 'string' && isOptional(value.user, isText)
 }
 
 /** @throws Undecodable */
@@ -106,7 +106,8 @@ export function checkHead (head: unknown): Head {
     s,
     d: d as Delivery | undefined,
     k,
-    x: x === undefined
+    // A text that names no connection leaves out nobody, and is no reason to lose an event.
+    x: x === undefined || !isName(x.connection)
       ? undefined
       : x.user === undefined ? { connection: x.connection } : { user: x.user, connection: x.connection },
     a,

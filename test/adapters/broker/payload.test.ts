@@ -11,6 +11,7 @@ import {
   parsePositions,
   splitOrigin
 } from '../../../lib/adapters/broker/payload.js'
+import { leftOut } from '../../../lib/rooms/left-out.js'
 import { RESERVED_TYPES } from '../../../lib/protocol/frames.js'
 import { encodeEvent } from '../../../lib/protocol/packet.js'
 
@@ -32,7 +33,9 @@ const except = fc.option(
     fc.record({ connection: name }),
     fc.record({ user: text, connection: name }),
     fc.record({ others }),
-    fc.record({ connection: name, others })
+    fc.record({ connection: name, others }),
+    // As the option of a broadcast, which may be a header of somebody's request.
+    fc.constantFrom('', 'x'.repeat(1_024), 'x'.repeat(20_000)).map((given) => leftOut(given))
   ),
   { nil: undefined }
 )
@@ -104,6 +107,13 @@ t.test('publications have one identity where they have one idempotency key, and 
 t.test('an origin is parted from the epoch behind it', async (t) => {
   t.same(splitOrigin('node-1'), ['node-1', undefined])
   t.same(splitOrigin('node-1@AAAAAAAA'), ['node-1', 'AAAAAAAA'])
+})
+
+t.test('an event that leaves out what can be no connection is read, and leaves out nobody', async (t) => {
+  for (const connection of ['', 'x'.repeat(20_000)]) {
+    const payload = encodePayload('node-1', { type: 'said', data: '1', delivery: 'reliable', timestamp: 1, except: { connection } })
+    t.equal(decodePayload(ROOM, payload, {}).event!.except, undefined)
+  }
 })
 
 t.test('a payload that is cut off anywhere is refused', async (t) => {
