@@ -1,4 +1,4 @@
-/** Digits of a timestamp: microseconds of the monotonic clock, which all processes of a machine share. */
+/** Digits of a timestamp: microseconds since 1970. */
 export const TIMESTAMP = 16
 /** What stands in each event once, before its timestamp. */
 export const KEY = '"at":"'
@@ -17,9 +17,13 @@ function prose (length: number): string {
   return text.slice(0, length)
 }
 
-function now (): string {
-  return String(process.hrtime.bigint() / 1_000n).padStart(TIMESTAMP, '0')
-}
+/**
+ * The clock that all processes of a machine share, in microseconds. `process.hrtime` is none: Bun counts it from the
+ * start of its own process.
+ */
+function moment (): number { return Math.round((performance.timeOrigin + performance.now()) * 1_000) }
+
+function now (): string { return String(moment()).padStart(TIMESTAMP, '0') }
 
 function textFor (bytes: number): string {
   return prose(bytes - JSON.stringify({ at: now(), text: '' }).length)
@@ -33,10 +37,21 @@ export function eventData (isLong: boolean): EventData {
   return { at: now(), text: isLong ? LONG : SHORT }
 }
 
-/** Microseconds since the event in this frame was made. */
+/** Microseconds by which clocks of two processes may be apart, and for which no event of a benchmark is under way. */
+const ODDS = 1_000
+const NEVER = 600_000_000
+
+/**
+ * Microseconds since the event in this frame was made.
+ *
+ * @throws Error for what is no age, since a figure of it would be none
+ */
 export function age (payload: Buffer): number {
   const at = payload.indexOf(KEY, 0, 'latin1') + KEY.length
-  return Number(process.hrtime.bigint() / 1_000n) - Number(payload.toString('latin1', at, at + TIMESTAMP))
+  const made = Number(payload.toString('latin1', at, at + TIMESTAMP))
+  const age = moment() - made
+  if (age > -ODDS && age < NEVER) return Math.max(0, age)
+  throw new Error(`an event of ${made} \u00B5s has an age of ${age} \u00B5s: the clocks of the two processes differ`)
 }
 
 /** Frames with a shorter payload are no events: acks and pings of all peers are shorter, events longer. */

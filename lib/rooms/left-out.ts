@@ -6,8 +6,8 @@ import { nameOf } from './room-name.js'
 const FIX = 'except of a broadcast is the id of a connection, { connection }, { user } or { room }, or a list of such'
 
 /**
- * Reads the option `except` of a broadcast. A text alone is often a header of the request, so that a caller decides what
- * it is: one that can be no id leaves out nobody, as the id of a connection that has gone does.
+ * Reads the option `except` of a broadcast. A text alone is often a header of the request, so that a caller decides
+ * what it is: one that can be no id leaves out nobody, as the id of a connection that has gone does.
  *
  * @param own the sender of a message: its connection is paired with its user, so that nobody else is silenced
  * @throws REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM

@@ -81,6 +81,7 @@ export function createListing<V extends object> (options: ListingOptions<V>): Li
   const start = (): void => {
     before = []
     after = undefined
+    next = undefined
     void refresh()
   }
   const order = (word: string, down: boolean): void => {
@@ -149,8 +150,11 @@ export function createListing<V extends object> (options: ListingOptions<V>): Li
     void turnOver()
   })
   forth.addEventListener('click', () => {
+    // Where the next page begins is known again with the answer: a second click before it would turn to the same one.
+    if (next === undefined) return
     before.push(after)
     after = next
+    next = undefined
     void turnOver()
   })
   return { element, refresh }
