@@ -1,5 +1,5 @@
 import type { Control, ControlMessage } from '../adapters/adapter.js'
-import type { Peers } from '../admission/peer.js'
+import type { Peer, Peers } from '../admission/peer.js'
 import { checkControl } from '../adapters/broker/decode.js'
 import { KEPT } from '../adapters/broker/envelopes.js'
 import type { Unread } from '../adapters/broker/unread.js'
@@ -61,6 +61,8 @@ type Revoke = Extract<ControlMessage, { readonly type: 'revoke' }>
 export class RemoteControl {
   readonly #options: RemoteControlOptions
   readonly #heard = new ExpiringMap<true>(MAX_HEARD)
+  /** Lasts while connections are being taken out of rooms. */
+  #out: Promise<unknown> | undefined
 
   constructor (options: RemoteControlOptions) {
     this.#options = options
@@ -81,14 +83,16 @@ export class RemoteControl {
       case 'join': {
         // Whoever is taken out while others are put in may have its turn only then.
         const since = revocations.moment
-        await inBatches(peersOf(this.#options, message), JOINED_AT_ONCE, async (peer) => {
+        const peers = peersOf(this.#options, message)
+        await this.#out
+        await inBatches(peers, JOINED_AT_ONCE, async (peer) => {
           await dispatch.joins.joinByServer(peer, message.room, since)
         })
         return
       }
       case 'leave':
         revocations.add({ user: message.user, connection: message.connection, of: message.of, room: message.room })
-        await inTurns(peersOf(this.#options, message), AT_ONCE, (peer) => {
+        await this.#takeOut(peersOf(this.#options, message), (peer) => {
           dispatch.joins.leaveByServer(peer, message.room)
         })
         return
@@ -206,11 +210,20 @@ export class RemoteControl {
     const isNew = this.#isNew(expel)
     if (!isNew && isOver(until)) return
     if (isNew) revocations.add({ user, room, message, isTaken: true })
-    await inTurns(connections.ofUser(user), AT_ONCE, (peer) => {
+    await this.#takeOut(connections.ofUser(user), (peer) => {
       // The server may have put it back since this node heard of it first.
       const isBack = !isNew && peer.rooms.get(room)?.isByServer === true
       if (!isBack && !isSpared(peer, until)) dispatch.joins.leaveByServer(peer, room, 'revoked', message)
     })
+  }
+
+  /** Takes connections out of a room, before any of them is put in by a message that comes later. */
+  async #takeOut (peers: Iterable<Peer>, step: (peer: Peer) => void): Promise<void> {
+    const taking = inTurns(peers, AT_ONCE, step)
+    const out = this.#out = Promise.allSettled([this.#out, taking])
+    await out
+    if (this.#out === out) this.#out = undefined
+    await taking
   }
 
   /** Whether it was not acted on yet. One that is told again would end who was let in since. */

@@ -25,7 +25,7 @@ export interface Places {
 }
 
 /**
- * Returns the connections of this node that are meant. Those in a room are found one by one, in the turns of the
+ * Returns the connections of this node that are meant now. Those in a room are found one by one, in the turns of the
  * caller.
  */
 export function peersOf (
@@ -34,16 +34,19 @@ export function peersOf (
 ): Iterable<Peer> {
   if (tokenId !== undefined) return connections.ofToken(tokenId)
   if (user !== undefined) return connections.ofUser(user)
-  if (of !== undefined) return membersOf(connections, hub, of)
+  if (of !== undefined) return found(connections, hub.get(of)?.members.slice() ?? [])
   const peer = connections.get(connection ?? '')
   return peer === undefined ? [] : [peer]
 }
 
-/** Those who are in the room now, and still when their turn has come. */
-function * membersOf (connections: Peers, hub: Pick<Hub, 'get'>, name: string): Generator<Peer> {
-  for (const { member } of hub.get(name)?.members.slice() ?? []) {
+/** Also who has left the room when its turn comes: another call may have taken it out, which was made later. */
+function * found (
+  connections: Peers,
+  members: ReadonlyArray<{ readonly member: { readonly id: string } }>
+): Generator<Peer> {
+  for (const { member } of members) {
     const peer = connections.get(member.id)
-    if (peer?.rooms.get(name) !== undefined) yield peer
+    if (peer !== undefined) yield peer
   }
 }
 

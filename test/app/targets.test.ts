@@ -231,7 +231,8 @@ t.test('targets and codes that are none are refused, by the call and on the bus'
 async function toldNode (t: Test): Promise<Running & { readonly host: AdapterHost }> {
   const adapter = memory()
   const host = hostOf(adapter)
-  return Object.assign(await start(t, { declare, adapter }), { host: host() })
+  const limits = { user: { connections: 30, then: 'reject' } } as const
+  return Object.assign(await start(t, { declare, adapter, limits }), { host: host() })
 }
 
 t.test('who logs in again after a logout is not ended when the other nodes are told of it again, and who was there is', async (t) => {
@@ -318,4 +319,51 @@ for (const [how, message] of OUT) {
       t.equal(await rooms.join({ user: 'ada' }, 'chat/2'), 12, 'a later join lets them in')
     })
   }
+}
+
+const TOLD: ReadonlyArray<{
+  readonly how: string
+  readonly told: readonly ControlMessage[]
+  readonly there: number
+}> = [
+  {
+    how: 'all of a user leave and enter',
+    told: [{ type: 'leave', user: 'ada', room: 'chat/2' }, { type: 'join', user: 'ada', room: 'chat/2' }],
+    there: 26
+  },
+  {
+    how: 'all of a room leave, and one enters',
+    told: [{ type: 'leave', of: 'chat/1', room: 'chat/2' }, { type: 'join', user: 'bob', room: 'chat/2' }],
+    there: 1
+  },
+  {
+    how: 'the room is taken from a user, and one enters',
+    told: [
+      { type: 'expel', user: 'ada', room: 'chat/2', until: 8.64e15 }, { type: 'join', of: 'chat/3', room: 'chat/2' }
+    ],
+    there: 2
+  },
+  {
+    how: 'all of a room enter the next one and leave it',
+    told: [
+      { type: 'join', of: 'chat/1', room: 'chat/2' }, { type: 'leave', of: 'chat/1', room: 'chat/1' }
+    ],
+    there: 26
+  }
+]
+
+for (const { how, told, there } of TOLD) {
+  t.test(`what another node tells of many connections at once takes effect on each in its order: ${how}`, async (t) => {
+    const node = await toldNode(t)
+    const { app: { rooms }, host } = node
+    const isMove = how.endsWith('leave it')
+    for (let count = 0; count < 26; count++) {
+      const last = count < 24 ? [] : ['chat/3']
+      await enter(node, count < 25 ? 'ada' : 'bob', ['chat/1', ...(isMove ? [] : ['chat/2']), ...last])
+    }
+    for (const message of told) host.control(message, 'another')
+    // These are behind the ones before.
+    t.equal(await rooms.join({ user: 'ada' }, 'chat/4'), 25)
+    await eventually('the room', async () => (await rooms.connections({ room: 'chat/2' })).total, (total) => total === there)
+  })
 }
