@@ -2,6 +2,7 @@ import type { LeaseStore } from '../adapters/adapter.js'
 import { Refusal } from '../errors/refusal.js'
 import { keyOfKind } from '../protocol/key.js'
 import { ShardedMap } from '../structures/sharded-map.js'
+import { after } from '../structures/timers.js'
 import { Leases, type HeldLease } from './leases.js'
 import type { WatchedLimit } from '../errors/limit-warnings.js'
 
@@ -32,7 +33,12 @@ interface Holder {
   replaces: string | undefined
   /** Places that are lent to the holder that is about to replace this one. */
   lent: Map<string, Place> | undefined
+  /** Asks once more for leases of what it has got back, for which the adapter could not be asked. */
+  again: NodeJS.Timeout | undefined
 }
+
+/** Milliseconds until the adapter is asked once more for leases that it could not be asked for. */
+const AGAIN = 1_000
 
 /** Gives back what is no slot. */
 const NOTHING = (): void => {}
@@ -186,7 +192,8 @@ export class Slots {
       rooms: undefined,
       userFence: 0,
       replaces,
-      lent: undefined
+      lent: undefined,
+      again: undefined
     }
     this.#holders.set(holder, held)
     bump(this.#users, user, 1)
@@ -283,6 +290,7 @@ export class Slots {
   handOver (holder: string): void {
     const held = this.#holders.get(holder)
     if (held === undefined) return
+    clearTimeout(held.again)
     this.#giveUserBack(holder, held, true)
     for (const [name, place] of held.rooms ?? []) this.#givePlaceBack(holder, name, place, true)
   }
@@ -311,6 +319,7 @@ export class Slots {
       lent.set(name, place)
     }
     held.lent = lent
+    clearTimeout(held.again)
     this.#releaseUser(holder, held)
   }
 
@@ -323,24 +332,31 @@ export class Slots {
     held.isUserReleased = false
     bump(this.#users, held.user, 1)
     for (const [name, place] of lent) this.#takeRoom(held, name, place.capacity, place)
-    if (this.#leases === undefined) return
-    this.#leaseBack(holder, held, lent).catch((error: unknown) => {
-      if (!isTaken(error)) this.#onError(error)
-      // It may have ended meanwhile, and another one have its id.
-      else if (this.#holders.get(holder) === held) this.#onLost(holder)
-    })
+    if (this.#leases !== undefined) this.#leaseBack(holder, held, lent).catch(this.#onError)
   }
 
   /**
-   * One lease that cannot be taken keeps none of the others back, since only those that are taken are renewed.
+   * Takes the leases of what a holder has got back. It stays where the adapter cannot be asked, which is asked again:
+   * without a lease others would be given what it has.
    *
-   * @throws Refusal that another has taken a slot; else what came of the first that failed
+   * @throws what came of the first that failed, after which those that are missing are asked for again
    */
-  async #leaseBack (holder: string, held: Holder, rooms: ReadonlyMap<string, Place>): Promise<void> {
-    const leases = [...rooms].map(([name, { capacity }]) => this.#leaseRoom(held, holder, name, capacity))
-    const results = await Promise.allSettled([this.#leaseUser(holder, held), ...leases])
+  async #leaseBack (holder: string, held: Holder, lent: ReadonlyMap<string, Place>): Promise<void> {
+    // One lease that cannot be taken keeps none of the others back, since only those that are taken are renewed.
+    const results = await Promise.allSettled([
+      held.userFence === 0 ? this.#leaseUser(holder, held) : undefined,
+      ...[...lent].map(async ([name, place]) => {
+        const isMissing = place.fence === 0 && held.rooms?.get(name) === place
+        if (isMissing) await this.#leaseRoom(held, holder, name, place.capacity)
+      })
+    ])
     const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []))
-    if (errors.length > 0) throw errors.find(isTaken) ?? errors[0]
+    // It may have ended meanwhile, and another one have its id; what it has lent again is asked for when that is over.
+    if (errors.length === 0 || this.#holders.get(holder) !== held || held.lent !== undefined) return
+    if (errors.some(isTaken)) return this.#onLost(holder)
+    clearTimeout(held.again)
+    held.again = after(() => { this.#leaseBack(holder, held, lent).catch(() => {}) }, AGAIN).unref()
+    throw errors[0]
   }
 
   #releaseUser (holder: string, held: Holder): void {
@@ -367,6 +383,7 @@ export class Slots {
   release (holder: string): void {
     const held = this.#holders.get(holder)
     if (held === undefined) return
+    clearTimeout(held.again)
     this.#releaseUser(holder, held)
     for (const name of [...held.rooms?.keys() ?? []]) this.leave(holder, name)
     this.#holders.delete(holder)

@@ -2,6 +2,7 @@ import t from 'tap'
 import type { LeaseStore } from '../../lib/adapters/adapter.js'
 import { Slots, type SlotLimits } from '../../lib/admission/slots.js'
 import { Refusal } from '../../lib/errors/refusal.js'
+import { until } from '../helpers/servers.js'
 
 const LIMITS: SlotLimits = { capacity: 10, user: 10, address: undefined, whenUnavailable: 'admit' }
 const ROOM = [{ name: 'chat/1', capacity: 1 }]
@@ -345,6 +346,39 @@ t.test('one lease that cannot be taken back keeps no other one from it, nor from
     t.same(store.sorted, wanted)
   }
 })
+
+for (const [what, limit] of [['its user', 'user:ann'], ['a room', 'room:chat/1']] as const) {
+  t.test(`the lent slot of ${what} for which a store that refuses could not be asked is leased again once it can be, unless it is gone`, async (t) => {
+    for (const end of ['stays', 'is taken by another', 'is released', 'is handed over', 'is lent'] as const) {
+      const store = new FakeStore()
+      const { slots, errors, lost } = make({ user: 1, whenUnavailable: 'refuse' }, store)
+      slots.reserve('old', 'ann', '', ROOM)
+      await slots.lease('old', ROOM)
+      slots.reserve('new', 'ann', '', ROOM, 'old')
+      await settled()
+      let asked = 0
+      store.answer = ({ key }) => {
+        if (key !== limit) return true
+        asked++
+        throw new Refusal('unavailable')
+      }
+      slots.release('new')
+      await until('it is asked again', () => asked > 1)
+      t.equal(errors.length, 1, 'and said once')
+      store.answer = ({ key }) => key !== limit || end !== 'is taken by another'
+      if (end === 'is released') slots.release('old')
+      if (end === 'is handed over') slots.handOver('old')
+      if (end === 'is lent') slots.reserve('newest', 'ann', '', ROOM, 'old')
+      if (end === 'stays') await until('it is leased', () => store.held.has(`old ${limit}`))
+      else if (end === 'is taken by another') await until('it is lost', () => lost.length > 0)
+      else {
+        await new Promise((resolve) => { setTimeout(resolve, 1_200) })
+        t.same(store.sorted, [], end)
+      }
+      t.same(lost, end === 'is taken by another' ? ['old'] : [])
+    }
+  })
+}
 
 t.test('the connections of a user are those of this node, and those of the others where it has none', async (t) => {
   const store = new FakeStore()
