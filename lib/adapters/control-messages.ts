@@ -45,6 +45,8 @@ export type ControlMessage =
     readonly message?: string
     /** Unix time in milliseconds up to which it keeps out. */
     readonly until: number
+    /** Which revocation of the room it is: those before it have a lower one. */
+    readonly version?: number
     /** Names it where it may be told again, so that who has heard it does nothing again. */
     readonly id?: string
   }

@@ -208,8 +208,18 @@ export interface ClaimStore {
 
 /** Users and token ids kept out until a time. Consulted at every entry. */
 export interface DenialStore {
-  /** Keeps a subject out, for as long as the longest denial of it says. @param until Unix time in milliseconds */
-  deny (subject: string, until: number): Awaitable<void>
+  /**
+   * Keeps a subject out, for as long as the longest denial of it says.
+   *
+   * @param until Unix time in milliseconds
+   * @param version tells the denial from those before, whose versions are lower; of several the highest is kept
+   */
+  deny (subject: string, until: number, version?: number): Awaitable<void>
+  /**
+   * The highest version of the denials of a subject that is denied: a node that has heard of one knows by it whether it
+   * has missed a later one. Absent: nobody can tell.
+   */
+  version? (subject: string): Awaitable<number | undefined>
   /** Asks again like `LeaseStore.acquire`, before it rejects with `unavailable`: the node goes by what it knows. */
   isDenied (subjects: readonly string[]): Awaitable<boolean>
 }

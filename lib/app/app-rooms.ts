@@ -350,14 +350,20 @@ export class AppRooms implements Rooms {
     this.#enterable(room)
     const { denials, revocations, connections, dispatch, hub } = this.#options
     hub.locate(room)
-    await this.#keptOut(denials.take(user, room, until))
+    const version = await this.#keptOut(denials.take(user, room, until))
     revocations.add({ user, room, message, isTaken: true })
     let left = 0
     await inTurns(connections.ofUser(user), AT_ONCE, (peer) => {
       if (dispatch.joins.leaveByServer(peer, room, 'revoked', message)) left++
     })
-    const expel = { type: 'expel', user, room, ...(message === undefined ? {} : { message }), until } as const
-    await this.#done(this.#options.told.tell(expel))
+    await this.#done(this.#options.told.tell({
+      type: 'expel',
+      user,
+      room,
+      ...(message === undefined ? {} : { message }),
+      until,
+      ...(version === undefined ? {} : { version })
+    }))
     return left
   }
 
@@ -442,8 +448,8 @@ export class AppRooms implements Rooms {
   }
 
   /** @throws Refusal `unavailable`, which says where the denial may be in force all the same */
-  async #keptOut (denying: Promise<void>): Promise<void> {
-    await denying.catch((error: unknown) => {
+  async #keptOut<T> (denying: Promise<T>): Promise<T> {
+    return await denying.catch((error: unknown) => {
       throw error instanceof Refusal && error.outcome === 'unknown' ? inPart(error, DENIED) : error
     })
   }

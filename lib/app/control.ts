@@ -204,9 +204,9 @@ export class RemoteControl {
   }
 
   async #expel (expel: Expel): Promise<void> {
-    const { user, room, message, until } = expel
+    const { user, room, message, until, version } = expel
     const { denials, connections, revocations, dispatch } = this.#options
-    denials.rememberTaken(user, room, until)
+    denials.rememberTaken(user, room, until, version)
     const isNew = this.#isNew(expel)
     if (!isNew && isOver(until)) return
     if (isNew) revocations.add({ user, room, message, isTaken: true })

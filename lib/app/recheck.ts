@@ -89,7 +89,7 @@ export class Recheck {
     if (hasLost) connections.renew(peer, { ...peer.identity, hasLost })
     for (const room of rooms) {
       // The server has put it back since: with the denial that this node heard of, nobody was left there.
-      if (peer.rooms.get(room)?.isByServer === true && denials.hasHeard(userId, room)) continue
+      if (peer.rooms.get(room)?.isByServer === true && await denials.hasHeard(userId, room)) continue
       revocations.add({ user: userId, room, isTaken: true })
       joins.leaveByServer(peer, room, 'revoked')
     }

@@ -20,7 +20,12 @@ export interface DenialsOptions {
   readonly whenUnavailable: 'admit' | 'refuse'
 }
 
-interface Denied { readonly subject: string, readonly until: number }
+interface Denied {
+  readonly subject: string
+  readonly until: number
+  /** That of the newest denial that this node has heard of. */
+  readonly version: number | undefined
+}
 
 /** What of a connection is denied. */
 export interface Found {
@@ -148,9 +153,14 @@ export class Denials {
     return { isUser, isToken, hasLost, rooms: lost }
   }
 
-  /** Whether this node itself remembers that a room was taken from a user, and has acted on it when it heard. */
-  hasHeard (userId: string, room: string): boolean {
-    return this.#denied.get(keyOfKind('member', userId, room), Date.now()) !== undefined
+  /**
+   * Whether this node itself remembers that a room was taken from a user, and has acted on it when it heard: the last
+   * time too, as far as the adapter tells.
+   */
+  async hasHeard (userId: string, room: string): Promise<boolean> {
+    const subject = keyOfKind('member', userId, room)
+    const heard = this.#denied.get(subject, Date.now())
+    return heard !== undefined && (await this.#options.store?.version?.(subject) ?? 0) <= (heard.version ?? 0)
   }
 
   #asked (store: DenialStore, subjects: readonly string[]): Awaitable<boolean> {
@@ -167,9 +177,10 @@ export class Denials {
    * Denies a user or a token from now on.
    *
    * @param until Unix milliseconds
+   * @param version higher than that of each denial of it before
    * @throws REALTIME_ERR_ADAPTER where the adapter keeps no denials
    */
-  async deny (subject: string, until: number): Promise<void> {
+  async deny (subject: string, until: number, version?: number): Promise<void> {
     const { store } = this.#options
     if (store === undefined) {
       throw new REALTIME_ERR_ADAPTER(
@@ -178,27 +189,40 @@ export class Denials {
     }
     // A denial that is over already need not be kept.
     if (until <= Date.now()) return
-    await store.deny(subject, until)
-    this.remember(subject, until)
+    await store.deny(subject, until, version)
+    this.remember(subject, until, version)
   }
 
   /**
    * Takes a room from a user from now on.
    *
    * @param until Unix milliseconds
+   * @returns which revocation of the room it is, as far as the adapter can tell one from another
    * @throws REALTIME_ERR_ADAPTER where the adapter keeps no denials
    */
-  async take (userId: string, room: string, until: number): Promise<void> {
+  async take (userId: string, room: string, until: number): Promise<number | undefined> {
+    const subject = keyOfKind('member', userId, room)
+    // Those before may have been made by a node whose clock is ahead.
+    const last = Math.max(await this.#options.store?.version?.(subject) ?? 0, this.#versionOf(subject) ?? 0)
+    const version = this.#options.store?.version === undefined ? undefined : Math.max(Date.now(), last + 1)
     // Whoever connects asks for single rooms only where this says that there are such.
     await this.deny(keyOfKind('member', userId), until)
-    await this.deny(keyOfKind('member', userId, room), until)
+    await this.deny(subject, until, version)
     this.#hasTaken = true
+    return version
   }
 
-  /** Remembers that a room was taken from a user, as the adapter keeps it. @param until Unix milliseconds */
-  rememberTaken (userId: string, room: string, until: number): void {
+  #versionOf (subject: string): number | undefined { return this.#denied.get(subject, Date.now())?.version }
+
+  /**
+   * Remembers that a room was taken from a user, as the adapter keeps it.
+   *
+   * @param until Unix milliseconds
+   * @param version which revocation of the room it is
+   */
+  rememberTaken (userId: string, room: string, until: number, version?: number): void {
     this.remember(keyOfKind('member', userId), until)
-    this.remember(keyOfKind('member', userId, room), until)
+    this.remember(keyOfKind('member', userId, room), until, version)
     this.#hasTaken = true
   }
 
@@ -207,13 +231,16 @@ export class Denials {
    *
    * @param until Unix milliseconds
    */
-  remember (subject: string, until: number): void {
+  remember (subject: string, until: number, version = 0): void {
     const now = Date.now()
     this.#retention.sweep(now, SWEEP)
-    if (until <= (this.#denied.get(subject, now)?.until ?? now)) return
+    const known = this.#denied.get(subject, now)
+    const end = Math.max(until, known?.until ?? now)
+    const newest = Math.max(version, known?.version ?? 0)
+    if (end === now || (end === known?.until && newest === (known.version ?? 0))) return
     const { evicted } = this.#retention
     // Each denial is its own owner, because they end at different times.
-    this.#denied.set(subject, subject, { subject, until }, 0, until, now)
+    this.#denied.set(subject, subject, { subject, until: end, version: newest || undefined }, 0, end, now)
     if (this.#retention.evicted > evicted) this.#options.onForgotten?.()
   }
 
@@ -227,7 +254,7 @@ export class Denials {
     const { store } = this.#options
     if (store === undefined) return
     await inLists(this.#denied.values(Date.now()), BATCH, async (batch) => {
-      const told = batch.map(async ({ subject, until }) => { await store.deny(subject, until) })
+      const told = batch.map(async ({ subject, until, version }) => { await store.deny(subject, until, version) })
       for (const result of await Promise.allSettled(told)) if (result.status === 'rejected') throw result.reason
     })
   }

@@ -7,6 +7,7 @@ import { Refusal } from '../../lib/errors/refusal.js'
 import { keyOfKind } from '../../lib/protocol/key.js'
 import { hostOf } from '../helpers/host-of.js'
 import { connect, start, TRANSPORTS, type NetPeer, type Running, type TransportName } from '../helpers/net.js'
+import { until } from '../helpers/servers.js'
 
 interface Node extends Running {
   readonly host: AdapterHost
@@ -91,6 +92,34 @@ t.test('who was put back by the server into a room that was taken from the user 
   t.same(connection!.rooms.filter((name) => name.startsWith('chat/')).sort(), ['chat/1', 'chat/2'])
 })
 
+t.test('who was put back by the server into a room that was then taken from the user again is out of it, though the node has missed only that', async (t) => {
+  const own = await node(t)
+  const { rooms } = own.app
+  const ada = await enter(t, own, 'ada')
+  const subject = keyOfKind('member', 'ada', 'chat/1')
+  const version = own.denials.version!.bind(own.denials)
+  let compared = 0
+  own.denials.version = (of) => {
+    compared++
+    return version(of)
+  }
+  for (const minutes of [60, 30]) {
+    await rooms.revoke({ user: 'ada', room: 'chat/1' }, { until: Date.now() + minutes * 60_000 })
+    t.match(await ada.next('left'), { room: 'chat/1', data: { code: 'revoked' } })
+    t.equal(await rooms.join({ user: 'ada' }, 'chat/1'), 1)
+    await ada.next('joined')
+    const before = compared
+    own.host.missed()
+    await until('it is compared', () => compared > before)
+    await ada.fence()
+    t.equal((await rooms.connections({ room: 'chat/1' })).total, 1, 'the node has heard of all')
+  }
+  // It is over before the one of which the node knows.
+  await own.denials.deny(subject, Date.now() + 60_000, (await version(subject))! + 1)
+  own.host.missed()
+  t.match(await ada.next('left'), { room: 'chat/1', data: { code: 'revoked' } })
+})
+
 t.test('a broker that cannot be asked is asked again, and one that has lost its data once the others have told it', async (t) => {
   const own = await node(t)
   const ada = await enter(t, own, 'ada')
@@ -120,7 +149,7 @@ t.test('very many connections are compared a few at a time', async (t) => {
         open--
         return { isUser: false, isToken: false, hasLost: false, rooms: [] }
       },
-      hasHeard: () => false
+      hasHeard: async () => false
     },
     revocations: new Revocations(),
     joins: { leaveByServer: () => false }

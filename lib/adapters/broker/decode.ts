@@ -222,11 +222,11 @@ export function checkControl (value: unknown): ControlMessage | undefined {
         : { type, ...meant, code, ...message }
     }
     case 'expel': {
-      const { until } = value
+      const { until, version } = value
       const message = reasonOf(value.message)
-      return isName(user) && isRoom(room) && message !== undefined && isDate(until)
-        ? { type, user, room, ...message, until, ...(isNode(value.id) ? { id: value.id } : {}) }
-        : undefined
+      if (!isName(user) || !isRoom(room) || message === undefined || !isDate(until)) return undefined
+      const which = { ...(isDate(version) ? { version } : {}), ...(isNode(value.id) ? { id: value.id } : {}) }
+      return { type, user, room, ...message, until, ...which }
     }
     case 'join':
     case 'leave': {

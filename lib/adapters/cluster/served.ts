@@ -99,7 +99,9 @@ const CALLS: Readonly<Record<string, Call>> = {
   put: ({ core }, [key, value, ttl]) => core.claims.put(nameOf(key), textOf(value), boundOf(ttl)),
   take: ({ core }, [key]) => core.claims.take(nameOf(key)),
   // How long it lasts is what counts: the clock of who asks may have been set since.
-  deny: ({ core, unix }, [subject, ms]) => core.denials.deny(nameOf(subject), unix() + boundOf(ms)),
+  deny: ({ core, unix }, [subject, ms, version]) =>
+    core.denials.deny(nameOf(subject), unix() + boundOf(ms), maybe(version, numberOf)),
+  version: ({ core }, [subject]) => core.denials.version?.(nameOf(subject)),
   denied: ({ core }, [subjects]) => core.denials.isDenied(listOf(subjects).map(nameOf)),
   control: ({ tell }, [message]) => { tell(fieldsOf(message)) },
   secret: ({ secret }, [proposed]) => secret(nameOf(proposed))

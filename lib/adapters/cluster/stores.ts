@@ -92,7 +92,8 @@ function claimOf (answer: unknown): Claim {
 
 export function clusterDenials (ask: Ask): DenialStore {
   return {
-    deny: (subject, until) => ask('deny', [subject, until - Date.now()], nothing),
+    deny: (subject, until, version) => ask('deny', [subject, until - Date.now(), version], nothing),
+    version: (subject) => ask('version', [subject], (answer) => maybe(answer, numberOf)),
     isDenied: (subjects) => ask('denied', [subjects], flagOf)
   }
 }

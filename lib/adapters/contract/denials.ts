@@ -16,6 +16,24 @@ export function denialsContract ({ name, nodes, pair, t }: Subject): void {
     t.equal(await theirs.isDenied(['user:ann']), true)
   })
 
+  t.test(`${name}: a subject that is denied has the highest version of its denials, also where one of them ends sooner`, async (t) => {
+    const [a, b] = await pair(t)
+    const [mine, theirs] = [a.adapter.denials, b.adapter.denials]
+    if (mine?.version === undefined || theirs?.version === undefined) return t.pass('no versions')
+    const [first, second] = [Date.now(), Date.now() + 1]
+    await mine.deny('member:ann', Date.now() + 60_000)
+    t.equal(await theirs.version('member:ann'), undefined)
+    await mine.deny('member:ann', Date.now() + 60_000, first)
+    t.equal(await theirs.version('member:ann'), first)
+    await theirs.deny('member:ann', Date.now() + 30_000, second)
+    // A node may have missed the second one, and tell a broker that has lost its data what it knows.
+    await mine.deny('member:ann', Date.now() + 60_000, first)
+    await mine.deny('member:ann', Date.now() + 60_000)
+    for (const store of [mine, theirs]) t.equal(await store.version!('member:ann'), second)
+    t.equal(await theirs.isDenied(['member:ann']), true)
+    t.equal(await theirs.version('member:bob'), undefined)
+  })
+
   if (nodes > 1) {
     t.test(`${name}: a node whose clock is an hour off keeps a subject out for as long as it says`, async (t) => {
       const [a, b] = await pair(t)

@@ -279,13 +279,19 @@ export function memory (options?: MemoryOptions): Adapter {
   return new MemoryAdapter(options)
 }
 
-function memoryDenials (denied: Remembered<number>, now: () => number): DenialStore {
+interface Denied { readonly until: number, readonly version: number | undefined }
+
+function memoryDenials (denied: Remembered<Denied>, now: () => number): DenialStore {
   return {
-    deny (subject, until) {
+    deny (subject, until, version) {
       const at = now()
+      const known = denied.get(subject, at)
+      const end = Math.max(until, known?.until ?? at)
+      const highest = Math.max(version ?? 0, known?.version ?? 0) || undefined
       // Each denial is its own owner, because they end at different times.
-      if (until > (denied.get(subject, at) ?? at)) denied.set(subject, subject, until, 0, until, at)
+      if (end > at) denied.set(subject, subject, { until: end, version: highest }, 0, end, at)
     },
+    version: (subject) => denied.get(subject, now())?.version,
     isDenied: (subjects) => subjects.some((subject) => denied.get(subject, now()) !== undefined)
   }
 }

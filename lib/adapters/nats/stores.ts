@@ -138,12 +138,21 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
 export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread): DenialStore {
   const endOf = (value: string | undefined): number => decoded('denial', value, decodeTime, unread) ?? 0
   return {
-    async deny (subject, until) {
-      const end = Math.round(clock.shared(until))
-      await state.change(
-        stateKey('denial', subject),
-        (value) => endOf(value) >= end ? { result: undefined } : { value: String(end), result: undefined }
-      )
+    async deny (subject, until, version) {
+      const raise = async (key: string, to: number): Promise<void> => {
+        await state.change(
+          key,
+          (value) => endOf(value) >= to ? { result: undefined } : { value: String(to), result: undefined }
+        )
+      }
+      if (version !== undefined) await raise(stateKey('version', subject), version)
+      await raise(stateKey('denial', subject), Math.round(clock.shared(until)))
+    },
+    async version (subject) {
+      return await state.insist('read', async () => {
+        const [version] = await Promise.all([state.read(stateKey('version', subject)), state.led()])
+        return endOf(version) || undefined
+      })
     },
     async isDenied (subjects) {
       return await state.insist('read', async () => {

@@ -65,6 +65,7 @@ export class Keys {
   claim (key: string): string { return `${this.#prefix}{claim:${wellFormed(key)}}` }
   value (key: string): string { return `${this.#prefix}{value:${wellFormed(key)}}` }
   denial (subject: string): string { return `${this.#prefix}{denial:${wellFormed(subject)}}` }
+  denialVersion (subject: string): string { return `${this.denial(subject)}:version` }
   get control (): string { return `${this.#prefix}{control}:messages${this.#channel}` }
   /** Kept messages between nodes. */
   get told (): string { return `${this.#prefix}{control}:told` }

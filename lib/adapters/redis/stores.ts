@@ -2,6 +2,7 @@ import { keyOf, wellFormed } from '../../protocol/key.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import { inLists } from '../../structures/slices.js'
+import { decodeTime } from '../broker/stored.js'
 import { BEAT, HELD, namesOf, Nodes } from '../broker/nodes.js'
 import { Stamps } from '../broker/stamps.js'
 import type { Keys } from './keys.js'
@@ -115,7 +116,15 @@ export function redisClaims (link: RedisLink, keys: Keys): ClaimStore {
 export function redisDenials (link: RedisLink, keys: Keys): DenialStore {
   return {
     // The time is relative, because the server's clock may differ from that of the caller.
-    async deny (subject, until) { await link.script(DENY, [keys.denial(subject)], [Math.ceil(until - Date.now())]) },
+    async deny (subject, until, version) {
+      const ms = Math.ceil(until - Date.now())
+      await link.script(DENY, [keys.denial(subject), keys.denialVersion(subject)], [ms, version ?? ''])
+    },
+    async version (subject) {
+      const key = keys.denialVersion(subject)
+      const found = await link.insist('read', key, () => link.call('GET', key))
+      return typeof found === 'string' ? decodeTime(found) : undefined
+    },
     async isDenied (subjects) {
       const found = await Promise.all(subjects.map(async (subject) => {
         const key = keys.denial(subject)

@@ -224,13 +224,17 @@ return redis.call('DEL', KEYS[1])
 /**
  * Denies a subject for a time, never for less than an earlier call has said.
  *
- * KEYS  1 denial
- * ARGV  1 milliseconds from now, 2 deadline
+ * KEYS  1 denial, 2 its version, which is never lower than an earlier one
+ * ARGV  1 milliseconds from now, 2 version or '', 3 deadline
  */
-export const DENY = change(1, CLOCK + `
+export const DENY = change(2, CLOCK + `
 local till = millis() + ARGV[1]
 local known = tonumber(redis.call('GET', KEYS[1]) or '0')
 if known < till then redis.call('SET', KEYS[1], text(till), 'PXAT', text(till)) end
+if ARGV[2] ~= '' then
+  local version = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[2]))
+  redis.call('SET', KEYS[2], text(version), 'PXAT', text(math.max(known, till)))
+end
 return 1
 `)
 
