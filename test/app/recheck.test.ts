@@ -56,6 +56,7 @@ for (const transport of TRANSPORTS) {
     await ada.next('said')
     own.host.missed()
     await Promise.all([ada.ended, bob.ended])
+    t.equal(own.lines.filter((line) => line.includes('call join, leave and close of that time again')).length, 1)
     if (transport === 'websocket') await t.rejects(ada.next('nothing', undefined, 10), /4503/)
     const { connections } = await own.app.rooms.connections()
     t.same(connections.map(({ user }) => user), ['cat'])

@@ -140,6 +140,7 @@ export class NatsControl implements Control {
   /** Called when the link breaks: the server may come back with other messages under the same numbers. */
   lost (): void {
     this.#isDoubted = true
+    if (this.#options.kept === undefined) this.#missed.note()
     this.#losses++
   }
 
@@ -180,7 +181,12 @@ export class NatsControl implements Control {
 
   /** Reads messages that were not received. Never rejects: what fails is tried again soon. */
   async catchUp (): Promise<void> {
-    if (this.#options.kept === undefined) return
+    const { kept, link } = this.#options
+    if (kept === undefined) {
+      // What was sent meanwhile is nowhere to be read.
+      if (link.isUp) this.#missed.isRead()
+      return
+    }
     try {
       await this.#reading.run()
     } catch {

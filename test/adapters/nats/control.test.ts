@@ -204,6 +204,34 @@ async function restored (): Promise<{
 
 const MOVED = { type: 'leave', user: 'bob', room: 'chat/1' } as const
 
+t.test('a node says after each break that it may have missed messages where the broker keeps none', async (t) => {
+  const link = { isUp: true, listen: () => ({ unsubscribe: () => undefined }) }
+  let missed = 0
+  const control = new NatsControl({
+    link: link as unknown as NatsLink,
+    kept: undefined,
+    prefix: 'realtime',
+    tag: 'mine',
+    nodeId: 'mine',
+    unread: new Unread({ warn: () => undefined }),
+    deliver: () => undefined,
+    onMissed: () => { missed++ }
+  })
+  await control.start()
+  await control.catchUp()
+  t.equal(missed, 0)
+  for (const breaks of [1, 2]) {
+    link.isUp = false
+    control.lost()
+    await control.catchUp()
+    t.equal(missed, breaks - 1, 'it is not back')
+    link.isUp = true
+    await control.catchUp()
+    await control.catchUp()
+    t.equal(missed, breaks)
+  }
+})
+
 t.test('a revocation that has the number of an older message, which a server lost, is heard by a node that was away', async (t) => {
   const { leader, control, heard } = await restored()
   leader.keep(REVOKED)
