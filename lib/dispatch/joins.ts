@@ -3,7 +3,7 @@ import { whoIs, type Peer } from '../admission/peer.js'
 import type { Slots } from '../admission/slots.js'
 import type { Revocations } from '../auth/revocations.js'
 import type { Identity } from '../connection/identity.js'
-import { isForNow, Refusal } from '../errors/refusal.js'
+import { isForNow, isUnavailable, Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { codes, isCode, isForGood, type EndReason } from '../protocol/codes.js'
 import { formerOf } from '../protocol/cursor.js'
@@ -16,6 +16,7 @@ import { LeaveContext } from './contexts.js'
 import { takenOut, type Departures } from './departures.js'
 import type { ErrorReplies } from './error-replies.js'
 import { commit, sourceOf, type Entered, type JoinPreparation, type PreparedJoin } from './join-preparation.js'
+import { LateJoins, type LateJoin } from './late-joins.js'
 import { lookAtRooms, type RoomLimit } from './room-limit.js'
 import type { RoomOrder } from './room-order.js'
 import type { Untold } from './untold.js'
@@ -62,10 +63,14 @@ export interface TakenRooms {
  */
 export class Joins {
   readonly #options: JoinsOptions
+  readonly #late: LateJoins
 
   constructor (options: JoinsOptions) {
     this.#options = options
+    this.#late = new LateJoins(async (late) => await this.#joinByServerInOrder(late))
   }
+
+  stop (): void { this.#late.stop() }
 
   // By the connection's own will
 
@@ -186,17 +191,18 @@ export class Joins {
   /**
    * Puts a connection into a room for the application, without authorisation, for as long as the connection lives.
    * Resolves when it is in; while its first rooms are being entered and their `onJoin` runs, already before, because
-   * what waits for the join may be that `onJoin`: the connection is put into the room behind its welcome then.
+   * what waits for the join may be that `onJoin`: the connection is put into the room behind its welcome then. Where
+   * the adapter is away for a moment, it is put into the room later.
    *
    * @param since the moment of the revocations at which the application asked for it, for this connection and others
    * @returns false when it is in the room, or enters it by itself, or cannot be put into it
    */
   async joinByServer (connection: Peer, name: string, since: number): Promise<boolean> {
     const { rooms, order, preparation } = this.#options
-    const found = rooms.locate(name)
+    rooms.locate(name)
     // Between two polls there is no answer for which the join could last, and none that could tell of it.
     if (connection.rooms.get(name) !== undefined || connection.isParked) return false
-    const join = (): Promise<boolean> => this.#joinByServerInOrder(connection, name, found, since)
+    const join = (): Promise<boolean> => this.#joinByServerInOrder({ connection, name, since })
     const opening = order.waitingOf(connection)
     if (preparation.isGreeting(connection.id, opening === undefined ? name : undefined)) {
       if (opening === undefined) void join()
@@ -209,12 +215,13 @@ export class Joins {
   }
 
   /** Never rejects. */
-  async #joinByServerInOrder (connection: Peer, name: string, found: ResolvedRoom, since: number): Promise<boolean> {
-    const { replies } = this.#options
+  async #joinByServerInOrder (asked: Omit<LateJoin, 'until'> & Partial<LateJoin>): Promise<boolean> {
+    const { connection, name, since } = asked
+    const { replies, rooms } = this.#options
     return await this.#inOrder(connection, name, async () => {
       if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return false
       try {
-        const { membership, data, start } = await this.#add(connection, name, found, {}, since)
+        const { membership, data, start } = await this.#add(connection, name, rooms.locate(name), {}, since)
         membership.isByServer = true
         this.#options.untold.joined(connection, name)
         // The poll was answered while `onJoin` ran.
@@ -226,7 +233,9 @@ export class Joins {
         start()
         return true
       } catch (error) {
-        replies.note(connection, replies.of(error, name, connection), name)
+        if (!isUnavailable(error) || !this.#late.hold(asked)) {
+          replies.note(connection, replies.of(error, name, connection), name)
+        }
         return false
       }
     }) ?? false

@@ -146,7 +146,8 @@ export class RealtimeNode {
 
   /** Stops what `start` has started, in the reverse order, and what runs since the node was made. */
   async stop (): Promise<void> {
-    const { hub, hooks, slots, connectionIds, denials, readiness, messages, exchanges, roster, recheck } = this.core
+    const { hub, hooks, slots, connectionIds, denials, dispatch, readiness, messages, exchanges, roster, recheck } =
+      this.core
     const { flusher, websocket } = this.clients
     readiness.close()
     leavePorts(this.#ports)
@@ -155,6 +156,7 @@ export class RealtimeNode {
     this.#audit.stop()
     this.#heartbeat.stop()
     recheck.stop()
+    dispatch.joins.stop()
     await roster.stop()
     denials.stop()
     connectionIds.stop()

@@ -85,6 +85,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'ports on which apps of this process': SOCKETS,
   'sockets of the server': SOCKETS,
   'URLs with a credential': 'held weakly, by requests',
+  'joins by the server while': 'test/dispatch/late-joins.test.ts',
   'joins under way': 'as many as frames of connections may wait, whose bound is driven',
   'subscriptions that end': CALLS,
   'reads of history': CALLS,

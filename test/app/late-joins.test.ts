@@ -1,0 +1,83 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { Refusal } from '../../lib/index.js'
+import type { Adapter } from '../../lib/adapters/adapter.js'
+import { memory } from '../../lib/adapters/memory/adapter.js'
+import { BROKERS } from '../helpers/brokers.js'
+import { FaultProxy } from '../helpers/fault-proxy.js'
+import { connect, declareChat, eventually, inbox, start, type Running } from '../helpers/net.js'
+import { missing, until } from '../helpers/servers.js'
+
+const declare = (app: Running['app']): void => { app.room(inbox); declareChat(app) }
+async function membersOf ({ app }: Running, room: string): Promise<number> {
+  return (await app.rooms.connections({ room })).connections.length
+}
+
+for (const { name, program, start: run, make } of BROKERS) {
+  t.test(`on ${name}: whom another node puts into a room while the link blinks is in it afterwards, and who was taken out again is not`, {
+    skip: missing(program)
+  }, async (t) => {
+    const server = await run(t)
+    const proxy = new FaultProxy(server.port)
+    const port = await proxy.listen()
+    t.teardown(() => proxy.close())
+    const adapter = make(port, { timeout: 1_000 })
+    const near = await start(t, { declare, adapter })
+    const far = await start(t, { declare, adapter: make(server.port) })
+    // The longer a link is away, the further apart its connections come back.
+    for (const [round, away] of [0, 700, 1_500].entries()) {
+      const [ann, bob] = [
+        await connect(near, { token: near.token(`ann-${round}`) }),
+        await connect(near, { token: near.token(`bob-${round}`), transport: 'sse' })
+      ]
+      const room = `chat/new-${round}`
+      proxy.isDown = true
+      proxy.cut()
+      await until('the link is down', () => adapter.stats!().isUp === false)
+      for (const user of ['ann', 'bob']) await far.app.rooms.join({ user: `${user}-${round}` }, room)
+      await far.app.rooms.join({ user: `bob-${round}` }, `${room}-left`)
+      await far.app.rooms.leave({ user: `bob-${round}` }, `${room}-left`)
+      await sleep(away)
+      proxy.isDown = false
+      for (const peer of [ann, bob]) await peer.next('joined', (frame) => frame.room === room)
+      await eventually('the room that was left', async () => await membersOf(near, `${room}-left`), (count) => count === 0)
+    }
+  })
+}
+
+t.test('whom the server puts into a room while the adapter is away is in it once that is back, unless he was taken out', async (t) => {
+  let isAway = true
+  let asked = 0
+  const whole = memory()
+  const adapter: Adapter = new Proxy(whole, {
+    get (target, property) {
+      if (property === 'subscribe') {
+        return async (...args: Parameters<Adapter['subscribe']>) => {
+          asked++
+          if (isAway) throw new Refusal('unavailable')
+          return await target.subscribe(...args)
+        }
+      }
+      const value: unknown = Reflect.get(target, property)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    }
+  })
+  const server = await start(t, { declare: declareChat, adapter })
+  const { rooms } = server.app
+  const peer = await connect(server, { token: server.token('ada') })
+  const gone = await connect(server, { token: server.token('bob') })
+  for (const room of ['chat/1', 'chat/2', 'chat/3']) t.equal(await rooms.join({ user: 'ada' }, room), 0)
+  t.equal(await rooms.join({ user: 'bob' }, 'chat/4'), 0)
+  await rooms.leave({ user: 'ada' }, 'chat/2')
+  await rooms.leave({ user: 'ada' }, 'chat/3')
+  t.equal(await rooms.join({ user: 'ada' }, 'chat/3'), 0)
+  gone.close()
+  const before = asked
+  await until('another attempt that fails', () => asked > before)
+  isAway = false
+  const heard = [await peer.next('joined'), await peer.next('joined')].map(({ room }) => room)
+  t.same(heard.sort(), ['chat/1', 'chat/3'])
+  await peer.fence()
+  t.same([await membersOf(server, 'chat/2'), await membersOf(server, 'chat/4')], [0, 0])
+  t.same(server.loud, [], 'nobody was refused')
+})
