@@ -121,7 +121,10 @@ export type ControlMessage =
     }
   }
   | {
-    /** Clients are asked by an event; who is asked is reported by `members`, and answers come as `acked`. */
+    /**
+     * Clients are asked by an event; who is asked is reported by `members`, and answers come as `acked`. A node that a
+     * connection has left sends again what its polls have not taken along.
+     */
     readonly type: 'request'
     /** The id of the question. */
     readonly ack: string

@@ -171,7 +171,10 @@ export class RemoteControl {
         return
       case 'moved': {
         const peer = connections.get(message.connection)
-        if (peer?.userId === message.user && peer.transport === 'polling') polls.moved(peer)
+        if (peer?.userId !== message.user || peer.transport !== 'polling') return
+        const sent = this.#options.requests.moved(peer)
+        polls.moved(peer)
+        await sent
       }
     }
   }

@@ -1,4 +1,5 @@
 import type { Control } from '../adapters/adapter.js'
+import type { Peer } from '../admission/peer.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Roster } from '../dispatch/roster.js'
 import { Refusal } from '../errors/refusal.js'
@@ -34,11 +35,18 @@ export interface Question extends Pick<Meant, 'user' | 'connection'> {
   readonly timestamp: number
 }
 
+/** Questions whose ids are remembered for a connection that polls. */
+const MAX_ASKED = 32
+
 type Reply = NonNullable<EventRule['reply']>
 
 /** Asks clients by an event that asks for an answer, on whichever node they are. */
 export class Requests {
   readonly #options: RequestsOptions
+  /** What each packet of a question asks, for as long as a peer that polls is owed it. */
+  readonly #kept = new WeakMap<Packet, Question>()
+  /** Ids of what peers that poll were asked last, since another node may ask the same once more for each of them. */
+  readonly #asked = new WeakMap<Peer, string[]>()
 
   constructor (options: RequestsOptions) {
     this.#options = options
@@ -101,9 +109,12 @@ export class Requests {
   }
 
   /** Gives a question to those of this node who are meant, some in each turn of the loop. @returns their number */
-  async give ({ ack, room, event, data, timestamp, ...target }: Question): Promise<number> {
+  async give (question: Question): Promise<number> {
+    const { ack, room, event, data, timestamp, ...target } = question
     const head = { type: event, delivery: 'reliable', timestamp, ack, isQuestion: true } as const
     const audience = this.#options.acks.offered({ ...head, room: room ?? '' })
+    // It was answered while it travelled with a connection.
+    if (audience === undefined) return 0
     let packet: Packet | undefined
     let given = 0
     await inTurns(peersOf(this.#options, target), AT_ONCE, (peer) => {
@@ -111,12 +122,34 @@ export class Requests {
       const name = room ?? roomOfUser(peer.userId)
       if (peer.rooms.get(name) === undefined) return
       packet ??= encodeEvent({ ...head, room: name }, data)
-      if (!peer.hand(packet)) return
-      audience?.add(peer)
+      if (this.#asked.get(peer)?.includes(ack) === true || !peer.hand(packet)) return
+      if (peer.transport === 'polling') this.#keep(peer, packet, question)
+      audience.add(peer)
       given++
     })
-    audience?.end()
+    audience.end()
     return given
+  }
+
+  /**
+   * Sends on what no poll of a connection has taken along: the connection polls another node now, which gives it the
+   * questions and tells whoever asks that it is there.
+   */
+  async moved (peer: Peer): Promise<void> {
+    const { control } = this.#options
+    await Promise.all(peer.owed.map(async (packet) => {
+      const kept = this.#kept.get(packet)
+      if (kept === undefined) return
+      const { user, ...question } = kept
+      await control?.send({ type: 'request', ...question, connection: peer.id })
+    }))
+  }
+
+  #keep (peer: Peer, packet: Packet, question: Question): void {
+    this.#kept.set(packet, question)
+    const asked = this.#asked.get(peer) ?? []
+    if (asked.push(question.ack) > MAX_ASKED) asked.shift()
+    this.#asked.set(peer, asked)
   }
 }
 

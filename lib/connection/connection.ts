@@ -241,6 +241,9 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.send(packet)
   }
 
+  /** What no answer has taken along yet. */
+  get owed (): readonly Packet[] { return this.#owed ?? [] }
+
   /** Keeps a packet until an answer has taken it along, since a poll that is given up takes none along. */
   #keep (packet: Packet): boolean {
     if (this.transport !== 'polling') return false

@@ -40,13 +40,14 @@ interface Waiting {
   readonly settle: () => void
 }
 
-/** A broadcast of another node. `isWhole` means that all members here have been added. */
+/** A broadcast of another node. */
 interface Remote {
   readonly pending: Set<string>
   readonly until: number
   /** Whether it asks for more than acks. */
   readonly isQuestion: boolean
-  isWhole: boolean
+  /** Audiences to which members are being added. */
+  adding: number
 }
 
 /** Milliseconds for which a node passes on the answers to another node's broadcast, where its id says no other time. */
@@ -189,7 +190,10 @@ export class BroadcastAcks {
       if (!isNeeded(each, now) || !hasRoom) this.#forget(id)
       else if (each.until <= now + REMOTE || ++passed > PASSED) break
     }
-    const remote: Remote = { pending: new Set(), until: now + lastsFor(ack), isQuestion, isWhole: false }
+    // A question comes again for a connection that has moved to this node, where it may have asked others.
+    const remote: Remote = this.#remote.get(ack) ??
+      { pending: new Set(), until: now + lastsFor(ack), isQuestion, adding: 0 }
+    remote.adding++
     this.#remote.set(ack, remote)
     if (!this.#isClosed) this.#sweeper.start()
     let members: Array<{ connection: string, userId: string }> = []
@@ -201,14 +205,14 @@ export class BroadcastAcks {
       add: ({ id: connection, userId }) => {
         if (members.length === REPORT) tell(true)
         members.push({ connection, userId })
-        if (this.#remote.get(ack) !== remote) return
+        if (this.#remote.get(ack) !== remote || remote.pending.has(connection)) return
         remote.pending.add(connection)
         this.#remoteAnswers++
         this.#link(connection, ack)
       },
       end: () => {
-        remote.isWhole = true
-        if (remote.pending.size === 0 && this.#remote.get(ack) === remote) this.#remote.delete(ack)
+        remote.adding--
+        if (isAnswered(remote) && this.#remote.get(ack) === remote) this.#remote.delete(ack)
         tell(false)
       }
     }
@@ -372,7 +376,7 @@ export class BroadcastAcks {
     if (!remote.pending.delete(connection)) return false
     this.#remoteAnswers--
     this.#unlink(connection, id)
-    if (remote.pending.size === 0 && remote.isWhole) this.#remote.delete(id)
+    if (isAnswered(remote)) this.#remote.delete(id)
     return true
   }
 
@@ -431,9 +435,9 @@ function unreported ({ nodes, reported }: Waiting): number | undefined {
 }
 
 /** Members are added in turns: one that has none yet may get some. */
-function isNeeded ({ until, pending, isWhole }: Remote, now: number): boolean {
-  return until > now && (!isWhole || pending.size > 0)
-}
+function isAnswered ({ adding, pending }: Remote): boolean { return adding === 0 && pending.size === 0 }
+
+function isNeeded (remote: Remote, now: number): boolean { return remote.until > now && !isAnswered(remote) }
 
 /** Milliseconds for which answers to a broadcast of another node are passed on. */
 function lastsFor (ack: string): number {

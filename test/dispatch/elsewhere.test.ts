@@ -349,6 +349,59 @@ for (const { name, skip, nodes } of PAIRS) {
 async function fence ({ app }: Running): Promise<void> { await app.rooms.connections() }
 
 for (const { name, skip, nodes } of PAIRS) {
+  t.test(`${name}: a peer that is asked between two polls hears the question once, at whichever node it polls next`, {
+    skip,
+    timeout: 60_000
+  }, async (t) => {
+    const [a, b] = await nodes(t, QUIZ)
+    for (const node of [a, b]) {
+      const nobody = node.app.rooms.request({ user: 'nobody', room: 'quiz/1' }, 'choose', {})
+      await t.rejects(nobody, { code: 'not_joined' }, 'it knows the other one')
+    }
+    const acksOf = (frames: Frame[]): string[] => frames.filter(({ type }) => type === 'choose').map(
+      (frame) => (frame as unknown as { ack: string }).ack
+    )
+    for (const asking of [a, b]) {
+      const other = await connect(b, { token: b.token('ada'), rooms: ['quiz/1'] })
+      const ada = new Walker([a, b], 'ada')
+      const ask = async (target: { user: string } | { connection: string }): Promise<unknown> =>
+        await asking.app.rooms.request({ ...target, room: 'quiz/1' }, 'choose', {}, { timeout: 20_000 }).catch(
+          ({ code }: { code: string }) => code
+        )
+      const heard = async (asked: number): Promise<string[]> => {
+        await fence(asking)
+        const acks: string[] = []
+        while (acks.length < asked) acks.push(...acksOf((await ada.poll(b, '5000')).frames))
+        acks.push(...acksOf((await ada.poll(b)).frames))
+        t.equal(acks.length, asked)
+        return acks
+      }
+      await ada.poll(a)
+      const answers = [ask({ connection: ada.id }), ask({ user: 'ada' })]
+      const { ack } = await other.next('choose') as unknown as { ack: string }
+      for (const id of await heard(2)) {
+        if (id === ack) other.send({ type: 'ack', id, error: { code: 'busy', message: 'not now' } } as never)
+        t.match(await ada.say(b, { type: 'ack', id, data: id }), { status: 200 })
+      }
+      t.match(await Promise.all(answers), [String, ack])
+      await ada.say(b, { type: 'leave' })
+      await until('it has gone', async () => (await statsOf(a.app)).connections.total === (a === b ? 1 : 0))
+
+      const leaver = new Walker([a, b], 'ada')
+      await leaver.poll(a)
+      const unanswered = asking.app.rooms.request({ connection: leaver.id, room: 'quiz/1' }, 'choose', {}, { timeout: 20_000 })
+      const refused = t.rejects(unanswered, { code: 'not_joined' }, 'it has gone without an answer')
+      await fence(asking)
+      let told: string[] = []
+      while (told.length === 0) told = acksOf((await leaver.poll(b, '5000')).frames)
+      await leaver.say(b, { type: 'leave' })
+      await refused
+      await other.close()
+    }
+  })
+}
+
+for (const { name, skip, nodes } of PAIRS) {
   t.test(`${name}: a peer that polls hears at another node too that it was taken out of its room, once, and stays out`, {
     skip,
     timeout: 60_000
