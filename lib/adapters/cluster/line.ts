@@ -13,7 +13,7 @@ export interface Batch {
   readonly tag: string
   /** Its number on its way; 0 says only which form this end speaks. */
   readonly number: number
-  /** Milliseconds of the machine's monotonic clock at which it was sent. */
+  /** Milliseconds of the machine's monotonic clock at which it was sent, less those that a call in it had waited. */
   readonly at: number
   /** The last batch that the sender has taken. */
   readonly taken?: number
@@ -31,6 +31,8 @@ const WINDOW = 1_048_576
 const ASK = 65_536
 /** Characters that an item costs beside its own. */
 const ITEM = 64
+/** Milliseconds by which calls of one batch may have waited longer than others: all count as made with the first. */
+const SPREAD = 50
 
 export interface LineOptions {
   readonly name: string
@@ -40,11 +42,19 @@ export interface LineOptions {
   readonly onEmpty?: () => void
 }
 
+/** A call that is given up some time after it was made. */
+export interface Call {
+  /** Called when it is sent. */
+  posted (): void
+  /** Milliseconds since it was made. */
+  waited (): number
+}
+
 /** What was given to be sent, by which its giver takes it back. */
 export interface Queued {
   item: unknown
   readonly size: number
-  readonly posted: (() => void) | undefined
+  readonly call: Call | undefined
   /** Whether it is still to be sent. */
   isDue: boolean
 }
@@ -111,10 +121,9 @@ export class Line {
    * Sends an item with the others of this turn.
    *
    * @param size in characters, about
-   * @param posted called when it is sent
    */
-  push (item: unknown, size: number, posted?: () => void): Queued {
-    const queued = { item, size: size + ITEM, posted, isDue: !this.#isClosed }
+  push (item: unknown, size: number, call?: Call): Queued {
+    const queued = { item, size: size + ITEM, call, isDue: !this.#isClosed }
     if (this.#isClosed) return queued
     this.#waiting.push(queued)
     this.#size += queued.size
@@ -197,15 +206,19 @@ export class Line {
     const { name, tag, post } = this.#options
     const items: unknown[] = []
     let [taken, size] = [0, 0]
+    let longest: number | undefined
     while (taken < this.#waiting.length && items.length < MAX_ITEMS && size < MAX_SIZE && this.#flying < WINDOW) {
-      const queued = this.#waiting[taken++]!
+      const queued = this.#waiting[taken]!
+      const waited = queued.isDue ? queued.call?.waited() : undefined
+      if (waited !== undefined && (longest ??= waited) - waited > SPREAD) break
+      taken++
       if (!queued.isDue) {
         this.#withdrawn--
         continue
       }
       queued.isDue = false
       this.#size -= queued.size
-      queued.posted?.()
+      queued.call?.posted()
       items.push(queued.item)
       // Its giver may hold on to its place until there is an answer.
       queued.item = undefined
@@ -224,7 +237,7 @@ export class Line {
       name,
       tag,
       number,
-      at: machineTime(),
+      at: machineTime() - (longest ?? 0),
       taken: this.#taken,
       ...(isAsking ? { isAsking } : {}),
       items

@@ -6,7 +6,7 @@ import type { Line, Queued } from './line.js'
 
 export interface PendingCallsOptions {
   readonly line: Line
-  /** Milliseconds that a call may take from the moment at which it is sent, and before. */
+  /** Milliseconds that a call may take, also one that waits until the primary takes it. */
   readonly timeout: number
   /** Calls that may wait for an answer. */
   readonly most: number
@@ -20,8 +20,8 @@ interface Asked {
 }
 
 interface Waiting extends Asked {
-  /** Time at which it was made, or sent. */
-  since: number
+  /** Time at which it was made. */
+  readonly since: number
   isSent: boolean
   /** Its place among what is not sent yet. */
   queued: Queued | undefined
@@ -76,9 +76,9 @@ export class PendingCalls {
     return await new Promise((resolve, reject) => {
       const waiting: Waiting = { resolve, reject, since: this.#clock.now(), isSent: false, queued: undefined }
       this.#waiting.set(id, waiting)
-      waiting.queued = line.push([id, method, ...args], charactersOf(args), () => {
-        waiting.isSent = true
-        waiting.since = this.#clock.now()
+      waiting.queued = line.push([id, method, ...args], charactersOf(args), {
+        posted: () => { waiting.isSent = true },
+        waited: () => this.#clock.now() - waiting.since
       })
     })
   }

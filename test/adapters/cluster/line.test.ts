@@ -1,4 +1,5 @@
 import t from 'tap'
+import { PendingCalls } from '../../../lib/adapters/cluster/pending-calls.js'
 import { Line, machineTime, type Batch } from '../../../lib/adapters/cluster/line.js'
 
 const TURN = async (): Promise<void> => { await new Promise((resolve) => { setImmediate(resolve) }) }
@@ -45,7 +46,8 @@ t.test('what is taken back before it is sent neither waits nor is sent, and the 
   const posted: Batch[] = []
   let sent = 0
   const line = new Line({ name: 'realtime', tag: 'a', post: (batch) => { posted.push(batch) } })
-  const queued = Array.from({ length: 10 }, (_, index) => line.push(index, 1_000, () => { sent++ }))
+  const call = { posted: () => { sent++ }, waited: () => 0 }
+  const queued = Array.from({ length: 10 }, (_, index) => line.push(index, 1_000, call))
   const { size } = line
   // Some are sent in their turn, before there are as many that were taken back as others.
   for (const index of [1, 4, 4]) line.withdraw(queued[index]!)
@@ -62,4 +64,35 @@ t.test('what is taken back before it is sent neither waits nor is sent, and the 
   line.close()
   line.withdraw(last)
   t.equal(line.size, 0)
+})
+
+t.test('a call takes no longer than its timeout, however late within that it is sent, and the primary can tell', async (t) => {
+  const timeout = 1_000
+  const posted: Array<[unknown, number]> = []
+  const line = new Line({
+    name: 'realtime', tag: 'a', post: ({ items, at }) => { posted.push([(items[0] as unknown[])[1], machineTime() - at]) }
+  })
+  const calls = new PendingCalls({ line, timeout, most: 10, onState: () => {} })
+  calls.start()
+  const alive = setInterval(() => {}, timeout)
+  t.teardown(() => {
+    clearInterval(alive)
+    calls.close()
+    line.close()
+  })
+  // So much is on its way that nothing else is sent until it has come.
+  line.push([0, 'large'], 2 ** 40)
+  await TURN()
+  const began = performance.now()
+  const first = calls.call('first', []).catch((error: unknown) => error)
+  await new Promise((resolve) => { setTimeout(resolve, 0.7 * timeout) })
+  const second = calls.call('second', [])
+  line.received(taken(1))
+  t.match(await first, { code: 'unavailable', outcome: 'unknown' }, 'it was sent')
+  const took = performance.now() - began
+  t.ok(took > 0.95 * timeout && took < 1.5 * timeout, `${Math.round(took)} ms`)
+  t.same(posted.map(([method]) => method), ['large', 'first', 'second'], 'what has waited for longer comes by itself')
+  t.ok(posted[1]![1] > 0.65 * timeout && posted[2]![1] < 0.5 * timeout, `waited for ${JSON.stringify(posted)}`)
+  calls.answered(2, 'done')
+  t.equal(await second, 'done')
 })
