@@ -1,4 +1,5 @@
 import { REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET } from '../errors/misuse.js'
+import { unreadable } from '../errors/unreadable.js'
 import { callOptions, stringOption } from '../options/call-values.js'
 import type { PublishOptions } from '../rooms/publications.js'
 import { roomOfUser } from '../rooms/built-in.js'
@@ -8,9 +9,12 @@ import type { Meant } from './targets.js'
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** @throws REALTIME_ERR_TARGET for a field that is there without a value: what is left of the target means others */
+/** @throws REALTIME_ERR_TARGET for one that cannot be read, or that lost a field: what is left of it means others */
 function fieldsOf (target: unknown): Fields {
-  const fields = (typeof target === 'object' && target !== null ? target : {}) as Fields
+  if (typeof target !== 'object' || target === null) return {}
+  const fault = unreadable(target)
+  if (fault !== undefined) throw new REALTIME_ERR_TARGET(`a target cannot be read: ${fault}; give a plain object`)
+  const fields = target as Fields
   for (const name of NAMING) {
     if (fields[name] !== undefined || !Object.hasOwn(fields, name)) continue
     throw new REALTIME_ERR_TARGET(`${name} of a target is undefined; leave the field away to mean all that the others name`)

@@ -8,7 +8,7 @@ import type { EventHead } from '../protocol/packet.js'
 import { dataOf } from '../protocol/part.js'
 import type { AckFrame, EventFrame, EventName, PongFrame } from '../protocol/server-frames.js'
 import type { Hub } from '../rooms/hub.js'
-import { takenOf } from '../rooms/member-data.js'
+import { memberDataOf } from '../rooms/member-data.js'
 import { MemberLists } from '../rooms/member-lists.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { costOf } from '../structures/token-bucket.js'
@@ -113,7 +113,7 @@ export class Commands {
     if (!canUpdate) throw new Refusal('invalid_message', { message: 'what the room shows of its members is fixed' })
     this.#look(room, messageLimit, bytes, caller)
     checkSize(messageLimit, bytes)
-    const shown = takenOf(fittingNow(member!, data, `member data of "${pattern.source}"`), pattern.source)
+    const shown = memberDataOf(fittingNow(member!, data, `member data of "${pattern.source}"`), pattern.source)
     used.check()
     if (!await this.#options.rooms.update(room, caller.userId, shown)) throw new Refusal('not_joined', { room })
     return { type: 'ack', room, id }

@@ -9,7 +9,7 @@ import type { ResolvedRoom } from '../rooms/declarations.js'
 import { outgoing } from '../rooms/fitting.js'
 import type { PendingJoin, JoinRequest } from '../rooms/joining.js'
 import type { JoinData } from '../protocol/server-frames.js'
-import { takenOf } from '../rooms/member-data.js'
+import { memberDataOf } from '../rooms/member-data.js'
 import type { Membership } from '../rooms/membership.js'
 
 /** A connection that enters a room, with the parts that are needed for that. */
@@ -174,7 +174,7 @@ export class JoinPreparation {
   async #memberData (declaration: Declaration, { user, userId, params }: ContextSource): Promise<unknown> {
     const data = await declaration.presence?.({ user, userId, params })
     const { member, pattern: { source } } = declaration
-    return takenOf(
+    return memberDataOf(
       member === undefined ? data : outgoing(member, data, this.#validateOutput, 'member data', source),
       source
     )

@@ -43,6 +43,9 @@ function worded (schema: TSchema): string {
 /** Characters of a value that are shown. */
 const SHOWN = 200
 
+/** Shows what should be a name, and is one as it is. */
+export function nameOrShow (value: unknown): string { return typeof value === 'string' ? value : show(value) }
+
 export function show (value: unknown): string {
   if (typeof value === 'function') return 'a function'
   // JSON has no word for `Infinity` and `NaN`.

@@ -1,5 +1,6 @@
 import { show } from '../errors/explain.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
+import { unreadable } from '../errors/unreadable.js'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -15,6 +16,8 @@ export function callOptions (options: unknown, call: string): Fields {
   if (typeof options !== 'object' || options === null) {
     throw new REALTIME_ERR_OPTIONS(`options of ${call} are an object`)
   }
+  const fault = unreadable(options)
+  if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(`options of ${call} cannot be read: ${fault}; give a plain object`)
   return options as Fields
 }
 

@@ -11,11 +11,14 @@ export const LISTED = 10_000
 
 /** Counts the parts of a value, and stops once there are more than `most`. */
 export function weigh (value: unknown, most: number): number {
-  if (typeof value !== 'object' || value === null) return 1
-  let sum = 1
-  for (const part of Object.values(value)) {
-    sum += weigh(part, most - sum)
-    if (sum > most) break
+  // Not by recursion: a value may be deep, or within itself.
+  const left = [value]
+  let sum = 0
+  while (left.length > 0 && sum <= most) {
+    const part = left.pop()
+    sum++
+    if (typeof part !== 'object' || part === null) continue
+    for (const each of Object.values(part) as unknown[]) left.push(each)
   }
   return sum
 }

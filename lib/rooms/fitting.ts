@@ -1,4 +1,5 @@
 import { blaming, REALTIME_ERR_EVENT, REALTIME_ERR_SCHEMA } from '../errors/misuse.js'
+import { whyUnreadable } from '../errors/unreadable.js'
 import type { Parsed, Parser, Validator, Violation } from '../protocol/checker.js'
 import { uncarried } from '../protocol/standard-schema.js'
 import { describe } from './violations.js'
@@ -45,13 +46,53 @@ function misfit (violations: Violation[], what: string): Error {
  *
  * @param isChecked whether values are checked that their schemas leave as they are
  * @param what is sent, and of which room; they are joined for an error alone
- * @throws REALTIME_ERR_EVENT for a value that does not fit
+ * @throws REALTIME_ERR_EVENT for a value that does not fit, or cannot be read
  */
 export function outgoing (schema: Validator, value: unknown, isChecked: boolean, what: string, room: string): unknown {
   if (schema.parse !== undefined) {
     const whole = `${what} of "${room}"`
     return sendable(parseNow(schema, value, whole), whole)
   }
-  if (isChecked && !schema.check(value)) throw misfit(schema.violations(value), `${what} of "${room}"`)
+  const violations = isChecked ? violationsOf(schema, value, what, room) : undefined
+  if (violations !== undefined) throw misfit(violations, `${what} of "${room}"`)
   return value
+}
+
+function violationsOf (
+  schema: Exclude<Validator, Parser>,
+  value: unknown,
+  what: string,
+  room: string
+): Violation[] | undefined {
+  try {
+    return schema.check(value) ? undefined : schema.violations(value)
+  } catch (error) {
+    throw new REALTIME_ERR_EVENT(`${what} of "${room}" cannot be read: ${whyUnreadable(error)}; give plain data`)
+  }
+}
+
+/**
+ * Makes the JSON of what the application gives.
+ *
+ * @param what it is, for the error
+ * @throws REALTIME_ERR_EVENT for what JSON cannot express: a `bigint`, a cycle, a getter or a `toJSON` that throws
+ */
+export function jsonOf (value: unknown, what: string): string | undefined {
+  try {
+    return JSON.stringify(value)
+  } catch (error) {
+    throw new REALTIME_ERR_EVENT(`${what} is no JSON value: ${whyUnreadable(error)}; give plain data`)
+  }
+}
+
+/**
+ * Gives what the application gives as JSON carries it, apart from what the application has and may change.
+ *
+ * @param what it is, for the error
+ * @throws REALTIME_ERR_EVENT as `jsonOf`
+ */
+export function takenOf (value: unknown, what: string): unknown {
+  if (value === undefined || typeof value === 'string' || typeof value === 'boolean') return value
+  const text = jsonOf(value, what)
+  return text === undefined ? undefined : JSON.parse(text) as unknown
 }

@@ -1,6 +1,6 @@
-import { REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF } from '../errors/misuse.js'
+import { REALTIME_ERR_PRESENCE_OFF } from '../errors/misuse.js'
 import type { Declaration } from './declaration.js'
-import { outgoing } from './fitting.js'
+import { outgoing, takenOf } from './fitting.js'
 
 /**
  * Checks a change of member data by the application.
@@ -15,22 +15,15 @@ export function checkUpdate ({ canUpdate, member, pattern }: Declaration, data: 
       `member data of "${pattern.source}" cannot be changed; declare the room with presence: { data: ({ user }) => data, update: true }`
     )
   }
-  return takenOf(outgoing(member!, data, true, 'member data', pattern.source), pattern.source)
+  return memberDataOf(outgoing(member!, data, true, 'member data', pattern.source), pattern.source)
 }
 
 /**
- * Gives member data as JSON carries it, apart from what the application has: an adapter keeps it for as long as the
- * member is there, and finds a change by comparing it with the next.
+ * Gives member data as JSON carries it: an adapter keeps it for as long as the member is there, and finds a change by
+ * comparing it with the next.
  *
  * @throws REALTIME_ERR_EVENT for what JSON cannot express
  */
-export function takenOf (data: unknown, room: string): unknown {
-  try {
-    const text = JSON.stringify(data) as string | undefined
-    return text === undefined ? undefined : JSON.parse(text) as unknown
-  } catch (error) {
-    throw new REALTIME_ERR_EVENT(
-      `member data of "${room}" is no JSON value: ${error instanceof Error ? error.message : String(error)}`
-    )
-  }
+export function memberDataOf (data: unknown, room: string): unknown {
+  return takenOf(data, `member data of "${room}"`)
 }

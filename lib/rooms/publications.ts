@@ -1,4 +1,5 @@
 import type { Publication, Published } from '../adapters/adapter.js'
+import { nameOrShow } from '../errors/explain.js'
 import { blaming, REALTIME_ERR_EVENT } from '../errors/misuse.js'
 import { isNearly, type LimitWarnings } from '../errors/limit-warnings.js'
 import { keyOf } from '../protocol/key.js'
@@ -6,7 +7,7 @@ import type { Except } from '../protocol/except.js'
 import { encodeEvent, type EventHead, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
 import type { Declaration, EventRule } from './declaration.js'
-import { outgoing } from './fitting.js'
+import { jsonOf, outgoing } from './fitting.js'
 
 export interface PublishOptions {
   readonly except?: Except | undefined
@@ -139,7 +140,7 @@ export class Publications {
     const rule = this.#rule(declaration, type)
     const room = declaration.pattern.source
     const sent = outgoing(rule.data, data, isForeign || this.#options.validateOutput, rule.name, room)
-    const text = textOf(sent, type, room)
+    const text = jsonOf(sent, `data of event "${type}" of "${room}"`)
     if (text === undefined) throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value`)
     const { eventLimit, limitWarnings } = this.#options
     // A character has three bytes at most: few events have to be counted to know that they are far below the limit.
@@ -169,7 +170,7 @@ export class Publications {
     }
     const known = [...declaration.events.keys()].map((name) => `"${name}"`).join(', ')
     throw new REALTIME_ERR_EVENT(
-      `"${declaration.pattern.source}" declares no event "${String(type)}" (declared: ${known === '' ? 'none' : known})`
+      `"${declaration.pattern.source}" declares no event "${nameOrShow(type)}" (declared: ${known === '' ? 'none' : known})`
     )
   }
 
@@ -196,15 +197,4 @@ function keyIn (data: unknown, name: string, what: string, room: string): string
   const key = (data as Readonly<Record<string, unknown>> | null | undefined)?.[name]
   if (typeof key === 'string' || typeof key === 'number') return String(key)
   throw new REALTIME_ERR_EVENT(`${what} of "${room}" has no string or number as "${name}", by which the newest is kept`)
-}
-
-/** @throws REALTIME_ERR_EVENT for data that JSON cannot express: a `bigint`, a cycle, a `toJSON` that throws */
-function textOf (data: unknown, type: string, room: string): string | undefined {
-  try {
-    return JSON.stringify(data)
-  } catch (error) {
-    throw new REALTIME_ERR_EVENT(
-      `data of event "${type}" of "${room}" is no JSON value: ${error instanceof Error ? error.message : String(error)}`
-    )
-  }
 }

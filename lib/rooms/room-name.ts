@@ -7,7 +7,7 @@ import { REALTIME_ERR_ROOM } from '../errors/misuse.js'
  */
 export function nameOf (room: unknown): string {
   if (typeof room === 'string') return room
-  const name = (room as { name?: unknown } | null)?.name
+  const name = nameIn(room)
   if (typeof name !== 'string') {
     throw new REALTIME_ERR_ROOM('a room is given by its name or by its address, e.g. chat.at({ id: \'42\' })')
   }
@@ -15,4 +15,12 @@ export function nameOf (room: unknown): string {
     throw new REALTIME_ERR_ROOM(`"${name}" is a family of rooms; name one of them with .at({ ... })`)
   }
   return name
+}
+
+function nameIn (room: unknown): unknown {
+  try {
+    return (room as { name?: unknown } | null)?.name
+  } catch {
+    return undefined
+  }
 }

@@ -1,6 +1,8 @@
 import type { Adapter, KeptText } from '../adapters/adapter.js'
+import { nameOrShow } from '../errors/explain.js'
 import { REALTIME_ERR_EVENT, REALTIME_ERR_ROOM, REALTIME_ERR_STREAM } from '../errors/misuse.js'
 import type { LimitWarnings } from '../errors/limit-warnings.js'
+import { unreadable } from '../errors/unreadable.js'
 import { Refusal } from '../errors/refusal.js'
 import { beforeOf, dataOf, type TextEnd } from '../protocol/part.js'
 import { keyOf } from '../protocol/key.js'
@@ -92,7 +94,7 @@ export class TextStreams {
     if (rule !== undefined) return { declaration, rule }
     const known = [...declaration.texts.keys()].map((each) => `"${each}"`).join(', ')
     throw new REALTIME_ERR_EVENT(
-      `"${declaration.pattern.source}" declares no event "${String(type)}" with delivery: 'append' (declared: ${known === '' ? 'none' : known})`
+      `"${declaration.pattern.source}" declares no event "${nameOrShow(type)}" with delivery: 'append' (declared: ${known === '' ? 'none' : known})`
     )
   }
 
@@ -231,6 +233,8 @@ function checkedHead (
 ): Record<string, unknown> {
   const where = `event "${type}" of "${pattern.source}"`
   if (typeof head !== 'object' || head === null) throw new REALTIME_ERR_EVENT(`the head of ${where} is an object`)
+  const fault = unreadable(head)
+  if (fault !== undefined) throw new REALTIME_ERR_EVENT(`the head of ${where} cannot be read: ${fault}; give plain data`)
   const given = head as Record<string, unknown>
   if (given[append] !== undefined) {
     throw new REALTIME_ERR_EVENT(`the head of ${where} has "${append}", which is written: leave it out`)

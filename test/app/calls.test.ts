@@ -15,10 +15,17 @@ const thrower = {
   toString (): string { throw new Error('a text') }
 }
 
+/** A property that cannot be read, as one that an object relational mapper loads late. */
+function unreadable (name: string, thrown: unknown = new Error('a getter')): object {
+  return Object.defineProperty({ text: 'x', by: 'x', id: 'x' }, name, { enumerable: true, get () { throw thrown } })
+}
+
 /** What JavaScript may give where TypeScript asks for something. */
 const ANYTHING: readonly unknown[] = [
   undefined, null, true, 0, -1, NaN, Infinity, 1n, '', '.', '\ud800', 'a\u0000b', 'x'.repeat(300), '鍵'.repeat(30),
   Symbol('s'), () => {}, [], {}, circle, thrower,
+  unreadable('text'), unreadable('id'), unreadable('user', thrower), unreadable('timeout'), unreadable('order', null),
+  { text: circle, by: 'x' }, { id: circle }, { text: 'x', by: 'x', more: circle },
   { user: null }, { user: '\ud800' }, { user: '' }, { user: 5 }, { connection: 5 }, { tokenId: 5 }, { tokenId: '' },
   { timeout: 'x' }, { timeout: NaN }, { except: 5 }, { idempotencyKey: Symbol('s') }, { since: 5 },
   { since: { epoch: 5 } }, { limit: NaN }, { limit: 0 }, { cursor: 5 }, { cursor: 'x' },
@@ -73,7 +80,7 @@ async function outcome (call: () => unknown): Promise<string> {
   return await (given as Promise<unknown>).then(
     () => 'resolved',
     ({ code, stack }: { code?: unknown, stack?: string }) =>
-      CODED.test(String(code)) ? 'coded' : `rejected without a code: ${String(stack).slice(0, 400)}`
+      typeof code === 'string' && CODED.test(code) ? 'coded' : `rejected without a code: ${String(stack).slice(0, 400)}`
   )
 }
 
