@@ -4,7 +4,7 @@ import type { Awaitable } from '../structures/awaitable.js'
 import { MessageContext } from './contexts.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import type { Parsed, Validator, Violation } from '../protocol/checker.js'
-import { outgoing, parseNow, sendable } from '../rooms/fitting.js'
+import { outgoing, parseNow, sendable, takenOf } from '../rooms/fitting.js'
 import { Handling, Idempotency, type IdempotencyOptions } from './idempotency.js'
 import type { MessageCall } from './message-call.js'
 import { refusedBy, type Outcome } from './outcome.js'
@@ -144,18 +144,19 @@ export class Messages {
     }
   }
 
+  /** Takes the reply as it is now: the handler may have returned an object that the application changes later. */
   #replied ({ type, declaration }: MessageCall, reply: unknown): Awaitable<Outcome> {
     const rule = declaration.messages.get(type)!
     if (rule.reply === undefined) return {}
     const { source } = declaration.pattern
+    const what = `${rule.name} of "${source}"`
     if (rule.reply.parse === undefined) {
-      return { data: outgoing(rule.reply, reply, this.#options.validateOutput, rule.name, source) }
+      return { data: takenOf(outgoing(rule.reply, reply, this.#options.validateOutput, rule.name, source), what) }
     }
     const parsed = rule.reply.parse(reply)
-    const what = `${rule.name} of "${source}"`
     return parsed instanceof Promise
-      ? parsed.then((made) => ({ data: sendable(made, what) }))
-      : { data: sendable(parsed, what) }
+      ? parsed.then((made) => ({ data: takenOf(sendable(made, what), what) }))
+      : { data: takenOf(sendable(parsed, what), what) }
   }
 }
 

@@ -1,10 +1,12 @@
 import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
+import { memory } from '../../lib/adapters/memory/adapter.js'
 import { defineRoom } from '../../lib/index.js'
 import { ask, WAYS } from '../helpers/ask.js'
 import {
-  chat, connect, declareChat, eventually, lobby, start, statsOf, TRANSPORTS, type Frame, type NetPeer
+  chat, connect, declareChat, eventually, lobby, postFrame, start, statsOf, TRANSPORTS, type Frame, type NetPeer
 } from '../helpers/net.js'
+import { without } from '../helpers/node-pairs.js'
 import { handshake, RawPeer } from '../helpers/raw.js'
 
 const codeOf = ({ data }: Frame): string => (data as { code: string }).code
@@ -598,4 +600,49 @@ t.test('odd replies are answered: undefined, a promise-like, a Date, a function,
     getter: 'internal'
   })
   t.same(faults, [])
+})
+
+t.test('a reply is what it was when its handler returned it, stored and sent alike, however long that takes', async (t) => {
+  const counter = defineRoom('counter/:id', {
+    messages: { add: { data: Type.Object({}), reply: Type.Object({ total: Type.Number() }) } }
+  })
+  const adapter = memory()
+  const claims = adapter.claims!
+  let [stored, store] = [0, (): void => {}]
+  const all = new Promise<void>((resolve) => { store = resolve })
+  const slow = without(claims, 'isLocal')
+  Object.assign(adapter, {
+    claims: new Proxy(slow, {
+      get (target, name) {
+        if (name !== 'settle') return Reflect.get(target, name) as unknown
+        return async (...args: Parameters<typeof claims.settle>) => {
+          await claims.settle(...args)
+          if (++stored === 3) store()
+          await all
+        }
+      }
+    })
+  })
+  const state = { total: 0 }
+  const server = await start(t, {
+    adapter,
+    declare: (app) => {
+      app.room(counter, {
+        on: {
+          add () {
+            state.total++
+            return state
+          }
+        }
+      })
+    }
+  })
+  const token = server.token('ada')
+  const peer = await connect(server, { token, rooms: ['counter/1'] })
+  const add = async (id: string): Promise<unknown> =>
+    (await postFrame(server, token, peer.id, { type: 'add', room: 'counter/1', id, data: {} })).data
+  const answers = await Promise.all(['a', 'b', 'c'].map(add))
+  const totals = answers.map((data) => (data as { total: number }).total)
+  t.same(totals.toSorted(), [1, 2, 3])
+  t.same(await Promise.all(['a', 'b', 'c'].map(add)), answers, 'and is the same one again')
 })
