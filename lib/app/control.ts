@@ -170,6 +170,7 @@ export class RemoteControl {
         for (const owed of message.told) this.#owed(owed)
         return
       case 'moved': {
+        acks.movedTo(message.connection, from)
         const peer = connections.get(message.connection)
         if (peer?.userId !== message.user || peer.transport !== 'polling') return
         const sent = this.#options.requests.moved(peer)

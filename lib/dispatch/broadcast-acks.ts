@@ -30,6 +30,10 @@ interface Waiting {
   readonly early: Map<string, Early>
   /** Nodes that have told all their members. */
   readonly reported: Set<string>
+  /** The members that each other node has told. */
+  readonly members: Map<string, string[]>
+  /** The nodes of those who have moved since they were told. */
+  readonly moved: Map<string, string>
   /**
    * The nodes that are still to report, or the number of all; `undefined` where the broker does not tell, and until the
    * publication is done.
@@ -133,6 +137,8 @@ export class BroadcastAcks {
         left: [],
         early: new Map(),
         reported: new Set(),
+        members: new Map(),
+        moved: new Map(),
         nodes: undefined,
         isSealed: false,
         isDue: false,
@@ -278,7 +284,14 @@ export class BroadcastAcks {
       waiting.reported.add(node)
       if (typeof waiting.nodes === 'object') waiting.nodes.delete(node)
     }
-    for (const { connection, userId } of members) this.#expect(id, waiting, connection, userId)
+    const told = waiting.members.get(node) ?? []
+    for (const { connection, userId } of members) {
+      // A question is told again by the node to which its connection has moved.
+      if (waiting.pending.has(connection)) waiting.moved.set(connection, node)
+      else told.push(connection)
+      this.#expect(id, waiting, connection, userId)
+    }
+    if (told.length > 0) waiting.members.set(node, told)
     this.#check(waiting)
   }
 
@@ -294,11 +307,32 @@ export class BroadcastAcks {
     this.#check(waiting)
   }
 
-  /** Tells that a node has left, or was not heard of for long: it has nobody any more, and is not waited for. */
-  nodeGone (node: string): void {
-    for (const waiting of [...this.#waiting.values()]) {
-      if (typeof waiting.nodes === 'object' && waiting.nodes.delete(node)) this.#check(waiting)
+  /**
+   * Tells that a node has left, or was not heard of for long: it has nobody any more, and is not waited for.
+   *
+   * @param mayLive whether a connection that was there may live all the same
+   */
+  nodeGone (node: string, mayLive: (connection: string) => boolean = () => false): void {
+    for (const [id, waiting] of [...this.#waiting]) {
+      if (typeof waiting.nodes === 'object') waiting.nodes.delete(node)
+      const { members, moved } = waiting
+      const lost = [...members.get(node) ?? [], ...moved.keys()]
+        .filter((connection) => (moved.get(connection) ?? node) === node && !mayLive(connection))
+      void inTurns(lost, UNLINKED, (connection) => {
+        const userId = waiting.pending.get(connection)
+        if (userId === undefined) return
+        waiting.pending.delete(connection)
+        this.#unlink(connection, id)
+        waiting.left.push(userId)
+      }).then(() => { if (this.#waiting.get(id) === waiting) this.#check(waiting) })
     }
+  }
+
+  /** Tells that a connection lives on another node from here on. */
+  movedTo (connection: string, node: string): void {
+    const ids = this.#byConnection.get(connection)
+    if (ids === undefined) return
+    for (const id of typeof ids === 'string' ? [ids] : ids) this.#waiting.get(id)?.moved.set(connection, node)
   }
 
   /** Takes the answer of a connection of this node. */

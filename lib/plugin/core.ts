@@ -118,7 +118,10 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     settings.timeouts.handler,
     controlFailed
   )
-  const roster = new Roster(adapter.control, controlFailed, (node) => { acks.nodeGone(node) })
+  const roster = new Roster(adapter.control, controlFailed, (node) => {
+    // Without its broker this node hears of nobody, and a connection may have come here from there.
+    acks.nodeGone(node, (connection) => !roster.isKnown || connections.get(connection) !== undefined)
+  })
   const lists = new Gathering<ListAnswer>(roster)
   const cluster = new Cluster({
     node: nodeId,

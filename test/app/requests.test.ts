@@ -189,6 +189,28 @@ for (const [when, isLater] of [['while it is asked', false], ['once it was asked
   })
 }
 
+t.test('who was asked on a node that has gone is not waited for, unless it is on another one by now', async (t) => {
+  const { ask, say } = await asker(t, ({ ack }, say) => {
+    const members = ['c1', 'c2'].map((connection) => ({ connection, userId: 'ada' }))
+    say({ type: 'members', ack, members }, 'there')
+    say({ type: 'members', ack, members: [] }, 'other')
+    setImmediate(() => {
+      say({ type: 'moved', user: 'ada', connection: 'c2' }, 'other')
+      say({ type: 'node', state: 'leaving' }, 'there')
+      setImmediate(() => {
+        if (asked === 1) say({ type: 'acked', ack, connection: 'c2', data: { accepted: true } }, 'other')
+        else say({ type: 'node', state: 'leaving' }, 'other')
+      })
+    })
+  })
+  let asked = 0
+  for (const wanted of [{ accepted: true }, 'not_joined']) {
+    asked++
+    for (const node of ['there', 'other']) say({ type: 'node', state: 'here' }, node)
+    t.same(await ask().catch(({ code }: { code: string }) => code), wanted)
+  }
+})
+
 t.test('a node that says nothing for a minute is not waited for, however long the question may wait', async (t) => {
   const gone: string[] = []
   const { now } = performance
