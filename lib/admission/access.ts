@@ -1,10 +1,12 @@
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Denials } from '../auth/denials.js'
 import type { Identity } from '../connection/identity.js'
+import { lateHook } from '../errors/late-hook.js'
 import { Refusal } from '../errors/refusal.js'
 import type { Hub } from '../rooms/hub.js'
 import { ALL, userRoom } from '../rooms/built-in.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
+import { within } from '../structures/within.js'
 
 const NONE: readonly string[] = []
 
@@ -34,10 +36,13 @@ export type Taken = Pick<Denials, 'checkRoom'>
 export class Access {
   readonly #rooms: Hub
   readonly #denials: Taken
+  readonly #timeout: number
 
-  constructor (rooms: Hub, denials: Taken) {
+  /** @param timeout milliseconds that `authorize` may take */
+  constructor (rooms: Hub, denials: Taken, timeout: number) {
     this.#rooms = rooms
     this.#denials = denials
+    this.#timeout = timeout
   }
 
   /** Lists the rooms that a user is in from the start, as far as they are declared. */
@@ -79,7 +84,7 @@ export class Access {
   /**
    * Asks the application whether a user may enter, unless the room was taken from the user.
    *
-   * @throws Refusal `forbidden`, `revoked`
+   * @throws Refusal `forbidden`, `revoked`, `timeout` when it takes too long
    */
   authorize (name: string, found: ResolvedRoom, identity: Identity): Awaitable<void> {
     const checked = this.#denials.checkRoom(identity, name)
@@ -91,6 +96,11 @@ export class Access {
   #asked (name: string, { declaration, params }: ResolvedRoom, { user, userId }: Identity): Awaitable<void> {
     if (declaration.authorize === undefined) return
     const answer = declaration.authorize({ user, userId, params })
-    if (answer !== true) return awaited(name, declaration.pattern.source, answer)
+    if (answer === true) return
+    const timeout = this.#timeout
+    const settled = typeof answer === 'object' && answer !== null
+      ? within(timeout, Promise.resolve(answer), () => lateHook('authorize', name, timeout))
+      : answer
+    return awaited(name, declaration.pattern.source, settled)
   }
 }

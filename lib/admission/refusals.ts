@@ -124,12 +124,10 @@ export class Refusals {
   #tell (refused: Parameters<NonNullable<RealtimeOptions['onRefused']>>[0], userId: string | undefined): void {
     if (this.#onRefused === undefined) return
     const failed = (error: unknown): void => { this.#log.error({ err: error }, 'onRefused failed') }
-    try {
-      const told = this.#onRefused(userId === undefined ? refused : { ...refused, userId })
-      if (told instanceof Promise) told.catch(failed)
-    } catch (error) {
-      failed(error)
-    }
+    const tell = this.#onRefused
+    // It is awaited in any case: a query of some libraries is no promise, and begins once somebody waits for it.
+    const run = async (): Promise<void> => { await tell(userId === undefined ? refused : { ...refused, userId }) }
+    run().catch(failed)
   }
 }
 

@@ -72,8 +72,10 @@ export class Authentication {
       ? verifyJwt(request, token!)
       : callOut('authenticate', () => authenticate(request, token), secrets)
     // A secret may be fetched from a key server that is away.
-    if (!(found instanceof Promise)) return this.#named(found, secrets)
-    return within(timeout, found, tooLate).then((user) => this.#named(user, secrets))
+    const named = found instanceof Promise
+      ? found.then((user) => this.#named(user, secrets))
+      : this.#named(found, secrets)
+    return named instanceof Promise ? within(timeout, named, tooLate) : named
   }
 
   #named (user: unknown, secrets: () => string[]): Awaitable<Identity> {

@@ -61,6 +61,8 @@ export interface DispatchOptions {
   /** Bytes of one answer of history or members. */
   readonly answer: number
   readonly validateOutput: boolean
+  /** Milliseconds that a hook of a room may take. */
+  readonly timeout: number
   /** Charges a user what the opening of a connection cost beside the request, in messages. */
   readonly charge: (userId: string, cost: number) => void
   /** Returns a fresh identity for a ticket; throws a Refusal. */
@@ -94,7 +96,7 @@ export class Dispatch {
   constructor (options: DispatchOptions) {
     this.#options = options
     this.#replies = new ErrorReplies(options)
-    this.#preparation = new JoinPreparation(options.rooms, options.validateOutput, (error, room, entrant) => {
+    this.#preparation = new JoinPreparation(options.rooms, options, (error, room, entrant) => {
       this.#replies.of(error, room, entrant)
     })
     const { departures } = this

@@ -1,6 +1,7 @@
 import type { Awaitable } from '../structures/awaitable.js'
 import { JoinContext, update, type ContextSource } from './contexts.js'
 import type { Peer } from '../admission/peer.js'
+import { lateHook } from '../errors/late-hook.js'
 import { Refusal } from '../errors/refusal.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
@@ -11,6 +12,7 @@ import type { PendingJoin, JoinRequest } from '../rooms/joining.js'
 import type { JoinData } from '../protocol/server-frames.js'
 import { memberDataOf } from '../rooms/member-data.js'
 import type { Membership } from '../rooms/membership.js'
+import { after } from '../structures/timers.js'
 
 /** A connection that enters a room, with the parts that are needed for that. */
 export interface Entrant {
@@ -46,20 +48,25 @@ export function sourceOf (
 export class JoinPreparation {
   readonly #rooms: Hub
   readonly #validateOutput: boolean
+  readonly #timeout: number
   readonly #failed: (error: unknown, room: string, entrant: Entrant) => void
   /** Rooms whose `onJoin` runs, by connection. */
   readonly #greeting = new Map<string, Set<string>>()
   /** What ends the waits for hooks of the application, by who enters. */
   readonly #waits = new Map<Entrant, Set<() => void>>()
 
-  /** @param failed is told what a hook throws when nobody waits for it any more */
+  /**
+   * @param timeout milliseconds that a hook may take
+   * @param failed is told what a hook throws when nobody waits for it any more
+   */
   constructor (
     rooms: Hub,
-    validateOutput: boolean,
+    { timeout, validateOutput }: { readonly timeout: number, readonly validateOutput: boolean },
     failed: (error: unknown, room: string, entrant: Entrant) => void
   ) {
     this.#rooms = rooms
     this.#validateOutput = validateOutput
+    this.#timeout = timeout
     this.#failed = failed
   }
 
@@ -92,7 +99,7 @@ export class JoinPreparation {
           send: (packet) => { send(packet) },
           show: (data) => show(data)
         })
-        await this.#greet(entrant.id, name, () => this.#asked(entrant, name, () => declaration.onJoin!(context)))
+        await this.#greet(entrant.id, name, () => this.#asked(entrant, name, 'onJoin', () => declaration.onJoin!(context)))
         send = (packet) => { entrant.sendKept(packet) }
       }
       // A connection that is gone or was removed meanwhile is not announced to the other members.
@@ -100,7 +107,7 @@ export class JoinPreparation {
       if (declaration.hasPresence) {
         const given: { readonly data: unknown } | undefined = early
         const data = given === undefined
-          ? await this.#asked(entrant, name, () => this.#memberData(declaration, source))
+          ? await this.#asked(entrant, name, 'presence', () => this.#memberData(declaration, source))
           : given.data
         show = async (later) => { await update(source, later) }
         if (!entrant.isOpen) throw hasGone()
@@ -126,29 +133,38 @@ export class JoinPreparation {
   gone (entrant: Entrant): void { for (const giveUp of this.#waits.get(entrant) ?? []) giveUp() }
 
   /**
-   * Waits for a hook of the application for as long as the entrant is there.
+   * Waits for a hook of the application for as long as the entrant is there, and a handler may take.
    *
-   * @throws Refusal once the entrant is gone
+   * @throws Refusal once the entrant is gone, or the hook is late
    */
-  async #asked<T> (entrant: Entrant, name: string, hook: () => Awaitable<T>): Promise<T> {
+  async #asked<T> (
+    entrant: Entrant,
+    name: string,
+    hook: 'onJoin' | 'presence',
+    run: () => Awaitable<T>
+  ): Promise<T> {
     if (!entrant.isOpen) throw hasGone()
     const waits = this.#waits.get(entrant) ?? new Set<() => void>()
     this.#waits.set(entrant, waits)
     let giveUp = (): void => {}
+    let timer: NodeJS.Timeout | undefined
     try {
       return await new Promise<T>((resolve, reject) => {
         let isWaiting = true
-        giveUp = () => {
+        const end = (why: Refusal): void => {
           isWaiting = false
-          reject(hasGone())
+          reject(why)
         }
+        giveUp = () => { end(hasGone()) }
         waits.add(giveUp)
-        void (async () => await hook())().then(resolve, (error: unknown) => {
+        timer = after(() => { end(lateHook(hook, name, this.#timeout)) }, this.#timeout)
+        void (async () => await run())().then(resolve, (error: unknown) => {
           if (isWaiting) reject(error)
           else this.#failed(error, name, entrant)
         })
       })
     } finally {
+      clearTimeout(timer)
       waits.delete(giveUp)
       if (waits.size === 0) this.#waits.delete(entrant)
     }

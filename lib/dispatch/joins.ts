@@ -285,12 +285,11 @@ export class Joins {
     const failed = (error: unknown): void => {
       log.error({ err: error, room: membership.name, connectionId: connection.id }, 'onLeave failed')
     }
-    try {
-      const left = onLeave(new LeaveContext(sourceOf(rooms, connection, membership.name, membership.room), code))
-      if (left instanceof Promise) left.catch(failed)
-    } catch (error) {
-      failed(error)
+    const run = async (): Promise<void> => {
+      // It is awaited in any case: a query of some libraries is no promise, and begins once somebody waits for it.
+      await onLeave(new LeaveContext(sourceOf(rooms, connection, membership.name, membership.room), code))
     }
+    run().catch(failed)
   }
 
   // From poll to poll

@@ -91,7 +91,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
   const denials = createDenials(foundation)
   const told = new ToldRevocations(adapter.control)
   const auth = createAuthentication(foundation, { credentials, denials, revocations })
-  const access = new Access(hub, denials)
+  const access = new Access(hub, denials, settings.timeouts.handler)
   const rates = new UserRateLimiter(settings.limits.rate, limitWarnings)
   const connectionIds = new ConnectionIds(adapter, (error) => { failed(error, 'secret') })
 

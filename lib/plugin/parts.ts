@@ -120,7 +120,7 @@ export interface DispatchParts
 }
 
 export function createDispatch (
-  { app: { log }, settings: { limits, validateOutput }, ledger, refusals, limitWarnings }: Foundation,
+  { app: { log }, settings: { limits, timeouts, validateOutput }, ledger, refusals, limitWarnings }: Foundation,
   { hub, auth, rates, ...parts }: DispatchParts
 ): Dispatch {
   return new Dispatch({
@@ -137,6 +137,7 @@ export function createDispatch (
     presenceList: DEFAULTS.presenceList,
     answer: Math.min(DEFAULTS.answer, Math.floor(limits.outbox / 4)),
     validateOutput,
+    timeout: timeouts.handler,
     charge: (userId, cost) => { rates.charge(userId, cost) },
     redeem: async (ticket) => await auth.redeem(ticket),
     onCut: ({ id, userId, lag, passed }) => {

@@ -72,7 +72,11 @@ function createOverview (node: RealtimeNode, isActing: boolean): Overview {
  * meanwhile.
  */
 function createAuthorize (
-  { foundation: { options }, core: { rates, revocations }, clients: { admission } }: RealtimeNode
+  {
+    foundation: { options, settings: { timeouts: { authentication: timeout } } },
+    core: { rates, revocations },
+    clients: { admission }
+  }: RealtimeNode
 ): (request: FastifyRequest) => Promise<AdminCaller> {
   const { token, authorize } = options.stats === false ? {} : options.stats ?? {}
   return async (request) => {
@@ -84,7 +88,7 @@ function createAuthorize (
       return who.user
     }
     try {
-      const caller = await createAdmin({ token, authorize, authenticate })(request)
+      const caller = await createAdmin({ token, authorize, timeout, authenticate })(request)
       if (who !== undefined) revocations.check(since, who)
       return { ...caller, userId: who?.userId }
     } catch (error) {

@@ -31,7 +31,10 @@ export class Call {
     const { request } = this
     const { room } = asked
     const answer = redacting(request, () => authorize({ name: this.caller.name, ...asked, request }))
-    if (await (answer instanceof Promise ? within(this.#timeout, answer, tooLate) : answer) === true) return
+    const isAllowed = typeof answer === 'boolean'
+      ? answer
+      : await within(this.#timeout, Promise.resolve(answer), tooLate)
+    if (isAllowed === true) return
     throw new Refusal('forbidden', { room, why: { fix: 'options.api.authorize has to answer true, or a promise of it' } })
   }
 }

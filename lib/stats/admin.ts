@@ -2,12 +2,15 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { redacting } from '../errors/redact.js'
 import { Refusal } from '../errors/refusal.js'
+import { within } from '../structures/within.js'
 import type { User } from '../types/user.js'
 
 export interface AdminOptions {
   /** Static bearer token for scrapers. */
   readonly token: string | undefined
   readonly authorize: ((user: User, request: FastifyRequest) => boolean | Promise<boolean>) | undefined
+  /** Milliseconds that it may take. */
+  readonly timeout: number
   /** Returns the user who asks; throws a Refusal. */
   readonly authenticate: (request: FastifyRequest) => Promise<unknown>
 }
@@ -33,6 +36,7 @@ export interface AdminCaller {
 export function createAdmin ({
   token,
   authorize,
+  timeout,
   authenticate
 }: AdminOptions): (request: FastifyRequest) => Promise<AdminCaller> {
   const expected = token === undefined ? undefined : digest(token)
@@ -44,7 +48,7 @@ export function createAdmin ({
     const user = await known(authenticate(request), expected === undefined ? NO_SCRAPER : SCRAPER)
     const isAdmin = authorize === undefined
       ? (user as { role?: unknown } | null)?.role === 'admin'
-      : await redacting(request, () => authorize(user as User, request)) === true
+      : await within(timeout, redacting(request, async () => await authorize(user as User, request)), tooLate) === true
     if (!isAdmin) throw new Refusal('forbidden', { message: 'only for admins', why: { fix: ADMINS } })
     return { isScraper: false }
   }
@@ -59,4 +63,8 @@ async function known (user: Promise<unknown>, fix: string): Promise<unknown> {
     const { data: { message, retryAfter }, why, cause } = error
     throw new Refusal('unauthorized', { message, retryAfter, cause, why: { ...why, fix } })
   }
+}
+
+function tooLate (): Refusal {
+  return new Refusal('unavailable', { retryAfter: 1_000, cause: new Error('options.stats.authorize took too long') })
 }

@@ -148,9 +148,19 @@ export interface StatsOptions {
 
 /** Milliseconds that a step may take. */
 export interface TimeoutOptions {
-  /** A message handler. The message is answered with `timeout` when it takes longer. @default 30_000 */
+  /**
+   * A message handler. The message is answered with `timeout` when it takes longer; so is who enters a room whose
+   * `authorize`, `onJoin` or `presence` does.
+   *
+   * @default 30_000
+   */
   handler?: number
-  /** `authenticate`, or the fetch of a secret; what takes longer is answered with `unavailable`. @default 5_000 */
+  /**
+   * `authenticate` with `userId`, the fetch of a secret, `authorize` of the stats and of the server API; what takes
+   * longer is answered with `unavailable`.
+   *
+   * @default 5_000
+   */
   authentication?: number
   /** From the request of an upgrade to its handshake; it is refused with `timeout` then. @default 10_000 */
   upgrade?: number

@@ -69,12 +69,17 @@ export interface CommonRoomOptions<P, E, This, N = unknown> {
   }
   /**
    * Who may enter; asked at every entry: by URL, join, resume, poll and POST, and when a credential is renewed.
-   * Anything but `true` refuses with `forbidden`.
+   * Anything but `true` refuses with `forbidden`, an answer later than `timeouts.handler` with `timeout`.
    *
    * @default every authenticated user
    */
   authorize?: (this: This, context: Entrant<P>) => Awaitable<boolean>
-  /** Runs before the ack of the join, and refuses by throwing. @default nothing runs */
+  /**
+   * Runs before the ack of the join, and refuses by throwing. The join is refused with `timeout` when it takes longer
+   * than `timeouts.handler`.
+   *
+   * @default nothing runs
+   */
   onJoin?: (this: This, context: JoinContext<P, E, N>) => Awaitable<void>
   /** Runs when a connection has left. What it throws is logged. @default nothing runs */
   onLeave?: (this: This, context: LeaveContext<P, E, N>) => Awaitable<void>

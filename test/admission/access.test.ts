@@ -19,7 +19,7 @@ function make (...rooms: ReadonlyArray<readonly [string, RoomHooks?]>): Access {
   for (const [name, hooks = {}] of rooms) {
     hub.declarations.add(declare(defineRoom(name, {}), hooks, {}, { history: false }, undefined))
   }
-  return new Access(hub, { checkRoom: () => undefined })
+  return new Access(hub, { checkRoom: () => undefined }, 30_000)
 }
 
 t.test('a room without authorize lets everybody in, at once', async (t) => {

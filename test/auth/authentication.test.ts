@@ -444,6 +444,16 @@ t.test('a secret that is fetched and never comes is 503 at the timeout on every 
   }
 })
 
+t.test('a user id that never comes is 503 at the timeout on every way in', async (t) => {
+  const server = await start(t, {
+    timeouts: { authentication: 100 },
+    userId: (async () => await new Promise<never>(() => undefined)) as never
+  })
+  for (const way of WAYS) {
+    t.match(await ask(server, way, { token: forge(good) }), { status: 503, body: { code: 'unavailable' } }, way)
+  }
+})
+
 t.test('what authenticate throws is logged once as an error, what it refuses is not', async (t) => {
   let act: () => unknown = () => null
   const server = await start(t, { authenticate: () => act() as never })

@@ -6,7 +6,7 @@ import type { Adapter } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { defineRoom } from '../../lib/index.js'
-import { connect, everyone, lobby, start, statsOf, type Running } from '../helpers/net.js'
+import { connect, everyone, lobby, start, statsOf, TRANSPORTS, type Refused, type Running } from '../helpers/net.js'
 import { proxied } from '../helpers/proxied.js'
 import { until } from '../helpers/servers.js'
 
@@ -74,7 +74,7 @@ for (const isRead of [true, false]) {
 }
 
 /** A server with a room whose hook never settles, and the rooms that its broker is subscribed to. */
-async function hanging (t: Test, hook: 'onJoin' | 'presence'): Promise<{
+async function hanging (t: Test, hook: 'authorize' | 'onJoin' | 'presence', handler?: number): Promise<{
   readonly server: Running
   readonly subscribed: ReadonlySet<string>
   readonly asked: () => number
@@ -98,6 +98,7 @@ async function hanging (t: Test, hook: 'onJoin' | 'presence'): Promise<{
       }
     }),
     presence: { grace: 0 },
+    timeouts: handler === undefined ? {} : { handler },
     declare: (app: FastifyInstance) => {
       app.room(lobby, { presence: ({ userId }) => ({ name: userId }) })
       app.room(slow, { [hook]: never })
@@ -130,6 +131,100 @@ for (const hook of ['onJoin', 'presence'] as const) {
     await until('both rooms are closed', () => subscribed.size === 0)
   })
 }
+
+for (const hook of ['authorize', 'onJoin', 'presence'] as const) {
+  const told = { level: 40, room: 'slow/1', code: 'timeout', hook, limit: 'timeouts.handler', value: 100 }
+  const warnings = ({ lines }: Running): object[] => {
+    return lines.map((line) => JSON.parse(line) as { level: number }).filter(({ level }) => level >= 40)
+  }
+
+  t.test(`a join whose ${hook} never settles is refused at timeouts.handler, and what waits behind it is handled`, async (t) => {
+    const { server, subscribed, asked } = await hanging(t, hook, 100)
+    const peer = await connect(server, { token: server.token('ada') })
+    peer.send({ type: 'join', room: 'slow/1', id: 'a' })
+    peer.send({ type: 'leave', room: 'slow/1', id: 'b' })
+    t.match(await peer.next('error'), { id: 'a', room: 'slow/1', data: { code: 'timeout', retry: 'backoff' } })
+    t.match(await peer.next('error'), { id: 'b', room: 'slow/1', data: { code: 'not_joined' } })
+    await peer.fence()
+    t.equal(asked(), 1)
+    t.equal(subscribed.size, 0)
+    t.match(warnings(server), [told])
+  })
+
+  for (const transport of TRANSPORTS) {
+    t.test(`over ${transport} a connection whose ${hook} of one of its first rooms never settles is answered at timeouts.handler`, async (t) => {
+      const { server, subscribed } = await hanging(t, hook, 100)
+      const options = { transport, token: server.token('ada'), rooms: ['crowd/1', 'slow/1'] }
+      if (hook === 'authorize') {
+        const refusal = await connect(server, options).catch((error: Refused) => error)
+        t.match(refusal, { statusCode: 504, body: { code: 'timeout', retry: 'backoff', room: 'slow/1' } })
+        t.equal(subscribed.size, 0)
+      } else {
+        const peer = await connect(server, options)
+        t.match(await peer.next('error'), { room: 'slow/1', data: { code: 'timeout' } })
+        t.same([...subscribed], ['crowd/1'])
+        await peer.close()
+      }
+      t.match(warnings(server), [told])
+    })
+  }
+}
+
+t.test('hooks that nobody waits for may hang, and hold up nobody', async (t) => {
+  const hung: string[] = []
+  const hang = (name: string) => async (): Promise<never> => {
+    hung.push(name)
+    return await new Promise<never>(() => {})
+  }
+  const server = await start(t, {
+    onRefused: hang('onRefused'),
+    onOnline: hang('onOnline'),
+    onOffline: hang('onOffline'),
+    presence: { grace: 0 },
+    timeouts: { handler: 100 },
+    declare: (app) => {
+      app.room(slow, { onLeave: hang('onLeave'), onOccupied: hang('onOccupied'), onVacated: hang('onVacated') })
+    }
+  })
+  for (const round of ['a', 'b']) {
+    const peer = await connect(server, { token: server.token('ada'), rooms: ['slow/1'] })
+    peer.send({ type: 'join', room: 'unknown/1', id: round })
+    await peer.next('error')
+    peer.send({ type: 'leave', room: 'slow/1', id: round })
+    await peer.next('ack')
+    await peer.fence()
+    await peer.close()
+  }
+  const all = ['onRefused', 'onOnline', 'onOffline', 'onLeave', 'onOccupied', 'onVacated']
+  await until('all of them run twice', () => all.every((name) => hung.filter((each) => each === name).length === 2))
+})
+
+/** What queries of some libraries are: no promise, and they begin once somebody waits for them. */
+function query (name: string, run: string[]): Promise<void> {
+  const then: Promise<void>['then'] = async (resolve, reject) => {
+    run.push(name)
+    return await Promise.reject(new Error(`${name} has no database`)).then(resolve, reject)
+  }
+  return { then } as Promise<void>
+}
+
+t.test('a query that onLeave or onRefused returns is run, and what it throws is logged', async (t) => {
+  const run: string[] = []
+  const server = await start(t, {
+    onRefused: () => query('onRefused', run),
+    declare: (app) => { app.room(slow, { onLeave: () => query('onLeave', run) }) }
+  })
+  const peer = await connect(server, { token: server.token('ada'), rooms: ['slow/1'] })
+  peer.send({ type: 'join', room: 'unknown/1', id: 'a' })
+  await peer.next('error')
+  await peer.close()
+  await until('both are logged', () => server.loud.length === 2)
+  t.same(run, ['onRefused', 'onLeave'])
+  t.match(server.loud, [
+    { msg: 'onRefused failed', err: { message: 'onRefused has no database' } },
+    { msg: 'onLeave failed', room: 'slow/1', err: { message: 'onLeave has no database' } }
+  ])
+})
 
 t.test('what onJoin throws once its connection has gone is logged', async (t) => {
   let fail: ((error: Error) => void) | undefined

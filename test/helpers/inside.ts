@@ -48,7 +48,7 @@ export function makeDispatch (
 ): Dispatch {
   return new Dispatch({
     rooms,
-    access: new Access(rooms, { checkRoom: () => undefined }),
+    access: new Access(rooms, { checkRoom: () => undefined }, 30_000),
     revocations,
     connections: new Connections<Membership>(),
     slots,
@@ -75,6 +75,7 @@ export function makeDispatch (
     answer: 262_144,
     presenceList: 200,
     validateOutput: true,
+    timeout: 30_000,
     redeem: async () => { throw new Error('no tickets here') }
   })
 }

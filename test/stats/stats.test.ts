@@ -255,6 +255,16 @@ t.test('a POST of an admin that cannot be used is refused with what is wrong, an
   t.match(refusals, { invalid_message: 3, message_too_large: 1 })
 })
 
+t.test('an authorize that never settles is answered with unavailable at the timeout', async (t) => {
+  const { app, admin } = await start(t, {
+    timeouts: { authentication: 50 },
+    stats: { authorize: async () => await new Promise<never>(() => undefined) }
+  })
+  const answer = await app.inject({ url: '/ws/stats/rooms', headers: { authorization: `Bearer ${admin}` } })
+  t.equal(answer.statusCode, 503)
+  t.match(answer.json(), { code: 'unavailable', retryAfter: 1_000 })
+})
+
 t.test('an authorize that throws hides its text', async (t) => {
   const { app, admin } = await start(t, { stats: { authorize: () => { throw new Error('secret') } } })
   const answer = await app.inject({ url: '/ws/stats', headers: bearer(admin) })
@@ -267,6 +277,7 @@ t.test('the scrape token is compared whole, and authenticate is not asked about 
   const authorize = createAdmin({
     token: 'scrape-me',
     authorize: undefined,
+    timeout: 5_000,
     authenticate: async () => { asked++; return { role: 'user' } }
   })
   const as = (authorization?: string): FastifyRequest => ({ headers: { authorization } } as FastifyRequest)
