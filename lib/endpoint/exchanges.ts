@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Readiness } from '../admission/readiness.js'
 import { PROGRESS } from '../connection/link.js'
 import { DeadlineQueue } from '../structures/deadline-queue.js'
@@ -9,6 +9,7 @@ import { inTurns } from '../structures/slices.js'
 import { after } from '../structures/timers.js'
 import { takenBy } from '../transports/taken.js'
 import { IdleLimits } from './idle-limits.js'
+import { PacedAnswer } from './paced-answer.js'
 
 /** Sockets that are ended in one turn of the event loop. */
 const AT_ONCE = 50
@@ -22,6 +23,8 @@ interface Exchange {
   /** Bytes that the kernel had accepted from its socket when the peer was last seen to read, and looks from then on. */
   taken: number
   looks: number
+  /** The body of an answer over HTTP/2 that is too large for one piece. */
+  paced: PacedAnswer | undefined
 }
 
 /** Milliseconds between two looks at least. */
@@ -46,7 +49,7 @@ export class Exchanges {
   readonly #unread: DeadlineQueue<Exchange>
   #drained: (() => void) | undefined
 
-  /** @param write milliseconds in which a peer must have read an answer, or with HTTP/1 16 KiB of it */
+  /** @param write milliseconds in which a peer must have read an answer, or 16 KiB of it */
   constructor (write: number) {
     this.#unread = new DeadlineQueue(Math.max(LEAST, write / LOOKS), (exchange) => { this.#look(exchange) })
   }
@@ -57,7 +60,7 @@ export class Exchanges {
   begin (request: IncomingMessage, response: ServerResponse): void {
     const transport: EventEmitter | undefined = (request as Streamed).stream ??
       (request as { socket?: EventEmitter }).socket
-    const exchange: Exchange = { request, response, transport, callbacks: [], taken: 0, looks: 0 }
+    const exchange: Exchange = { request, response, transport, callbacks: [], taken: 0, looks: 0, paced: undefined }
     this.#open.set(request, exchange)
     response.once('close', () => { this.#end(exchange) })
     if (transport === undefined) return
@@ -84,17 +87,18 @@ export class Exchanges {
   isOpen (request: IncomingMessage): boolean { return this.#open.has(request) }
 
   /** Tells that the answer has been made: from here on the peer has to read it. */
-  answered (request: IncomingMessage): void {
+  answered (request: IncomingMessage, paced?: PacedAnswer): void {
     const exchange = this.#open.get(request)
     if (exchange === undefined) return
-    exchange.taken = takenOf(request)
+    exchange.paced = paced
+    exchange.taken = takenOf(exchange)
     exchange.looks = 0
     this.#unread.add(exchange)
   }
 
   /** Cuts an answer whose peer has read next to nothing in `timeouts.write`. */
   #look (exchange: Exchange): void {
-    const taken = takenOf(exchange.request)
+    const taken = takenOf(exchange)
     if (taken - exchange.taken >= PROGRESS) {
       exchange.taken = taken
       exchange.looks = 0
@@ -151,9 +155,15 @@ export class Exchanges {
   stop (): void { this.#unread.stop() }
 }
 
-/** Of a stream of HTTP/2 nothing is known: its session counts the bytes of all its streams. */
-function takenOf ({ httpVersionMajor, socket }: IncomingMessage): number {
-  return httpVersionMajor === 1 ? takenBy(socket) ?? 0 : 0
+/** The session of HTTP/2 counts the bytes of all its streams, so that of these only a paced answer tells. */
+function takenOf ({ request: { httpVersionMajor, socket }, paced }: Exchange): number {
+  return httpVersionMajor === 1 ? takenBy(socket) ?? 0 : paced?.taken ?? 0
+}
+
+/** Returns the body to write in pieces, where one of HTTP/2 is larger than one. */
+function pacedOf ({ raw: { httpVersionMajor } }: FastifyRequest, payload: unknown): PacedAnswer | undefined {
+  if (httpVersionMajor === 1 || (typeof payload !== 'string' && !Buffer.isBuffer(payload))) return undefined
+  return payload.length > PROGRESS ? new PacedAnswer(Buffer.from(payload as string)) : undefined
 }
 
 function cut ({ request, response }: Exchange): void {
@@ -182,9 +192,12 @@ export function followExchanges (scope: FastifyInstance, exchanges: Exchanges, r
   })
   scope.addHook('onSend', (request, reply, payload, done) => {
     if (!request.ws) {
-      exchanges.answered(request.raw)
+      const paced = pacedOf(request, payload)
+      if (paced !== undefined) void reply.header('content-length', paced.size)
+      exchanges.answered(request.raw, paced)
       // A socket that stays open for a next request would keep the server from closing for as long as keep-alive lasts.
       if (!readiness.isAccepting && request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
+      if (paced !== undefined) payload = paced
     }
     done(null, payload)
   })

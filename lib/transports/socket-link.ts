@@ -11,6 +11,8 @@ export interface Sink {
   readonly writable: boolean
   readonly writableLength: number
   readonly writableNeedDrain: boolean
+  /** Bytes that were accepted from it, where it counts them itself. */
+  readonly taken?: number
   write (bytes: Uint8Array): boolean
   on (event: 'drain', listener: () => void): unknown
   off (event: 'drain', listener: () => void): unknown
@@ -45,8 +47,7 @@ export abstract class SocketLink<S extends Sink> {
   /** Whether the kernel has accepted everything that was written. */
   get isIdle (): boolean { return this.#inFlight === 0 && this.#socket.writableLength === 0 }
 
-  /** A stream of HTTP/2 has no socket of its own: its session counts the bytes of all its streams. */
-  get taken (): number | undefined { return takenBy(this.#socket) }
+  get taken (): number | undefined { return this.#socket.taken ?? takenBy(this.#socket) }
 
   /**
    * Writes to a plain socket with an empty stream in the way in which its stream would (`_write`), because the stream's

@@ -5,6 +5,7 @@ import { LATE, PACE } from '../connection/pace.js'
 import { encodeFrame, type Packet } from '../protocol/packet.js'
 import { after } from '../structures/timers.js'
 import type { CursorTrack } from './cursor-track.js'
+import { PacedResponse } from './paced-response.js'
 import { SocketLink, type Sink } from './socket-link.js'
 
 /** Milliseconds that a peer may take to read the end of its stream. */
@@ -36,6 +37,7 @@ export function encodeRetry (milliseconds: number): Buffer {
  * more than pass them on; a stream of HTTP/2, and of `inject`, has no socket of its own.
  */
 function sinkOf (response: ServerResponse): Sink {
+  if ('stream' in response) return new PacedResponse(response)
   const { socket } = response
   return response instanceof ServerResponse && socket instanceof Socket ? socket : response
 }
@@ -138,7 +140,8 @@ export class SseLink extends SocketLink<Sink> implements Link {
   close (): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#response.end()
+    if (this.socket instanceof PacedResponse) this.socket.end()
+    else this.#response.end()
     // A peer that does not read would hold the socket; it gets only what the kernel has accepted by then.
     after(() => { this.destroy() }, END_TIMEOUT).unref()
   }

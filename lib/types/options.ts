@@ -169,7 +169,7 @@ export interface TimeoutOptions {
   /**
    * For which a peer may take less than 16 KiB of an answer of a POST, a poll or the stats: its socket is ended then. A
    * WebSocket or stream whose link takes as little for as long is cut with `slow_consumer`. A poll's connection keeps
-   * its slots until then. Over HTTP/2, where only the session tells what is taken, that is all of what waits.
+   * its slots until then.
    *
    * @default 30_000
    */

@@ -1,3 +1,4 @@
+import http2 from 'node:http2'
 import { connect as dial } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect as dialTls } from 'node:tls'
@@ -157,6 +158,80 @@ for (const [transport, isTls] of TRANSPORTS.flatMap((each) => [[each, false], [e
     await eventually('the end', async () => await connections(server.app.server), (count) => count === 0, 10_000)
     t.ok(performance.now() - begun > 700)
     if (transport !== 'polling') t.match((await toldOf(server)).end, { limit: 'timeouts.write' })
+  })
+}
+
+/** The same over HTTP/2, beside a stream of the same session that reads all the time. */
+async function steadyStream (
+  t: Test,
+  server: Running,
+  transport: TransportName,
+  most: number
+): Promise<{ read: number, isOver: boolean, isRead: boolean }> {
+  const session = http2.connect(server.url)
+  session.on('error', () => undefined)
+  t.teardown(() => { session.destroy() })
+  const authorization = `Bearer ${server.token('ada')}`
+  const state = { read: 0, isOver: false, isRead: false }
+  const since = transport === 'polling'
+    ? (await server.app.inject({ url: '/ws/chat/1', headers: { authorization } })).json<{ cursor: string }>().cursor
+    : undefined
+  server.app.server.once('stream', (stream: http2.Http2Stream) => {
+    // The client tells of the end of its stream only once it has read what has come.
+    stream.once('close', () => { state.isOver = true })
+  })
+  const stream = session.request({
+    ':path': since === undefined ? '/ws/chat/1' : `/ws/chat/1?since=${since}`,
+    accept: since === undefined ? 'text/event-stream' : 'application/json',
+    authorization
+  })
+  let rested = 0
+  stream.on('error', () => undefined).on('close', () => { state.isRead = true }).on('data', ({ length }) => {
+    state.read += length
+    if (state.read - rested < 65_536) return
+    rested = state.read
+    stream.pause()
+    // Long enough for two sweeps of the heartbeat.
+    if (state.read < most) setTimeout(() => { stream.resume() }, 15)
+  })
+  await eventually('a member', async () => await server.app.rooms.count('chat/1'), (count) => count === 1)
+  const load = (): void => {
+    if (session.destroyed) return
+    session.request({ ':path': '/ws/client.js' }).on('error', () => undefined).resume().on('end', load)
+  }
+  load()
+  return state
+}
+
+for (const transport of ['sse', 'polling'] as const) {
+  const options: StartOptions = {
+    fastify: { http2: true } as NonNullable<StartOptions['fastify']>,
+    limits: { outbox: 40_000_000, event: LARGE + 1_000 },
+    timeouts: { write: 1_500, close: 100 },
+    declare: (app) => { declareChat(app, { presence: true }) }
+  }
+  const said = { text: 'x'.repeat(LARGE), by: 'bob' }
+
+  t.test(`over ${transport} and HTTP/2 an event that takes longer than timeouts.write is read to its end by who reads all the time`, async (t) => {
+    const server = await start(t, options)
+    const peer = await steadyStream(t, server, transport, Infinity)
+    const begun = performance.now()
+    await server.app.rooms.broadcast('chat/1', 'said', said)
+    await eventually('all of it', () => peer, ({ read, isRead }) => read > LARGE || isRead, 30_000)
+    t.ok(peer.read > LARGE, `${peer.read} bytes`)
+    t.ok(performance.now() - begun > 1_500)
+    t.same(server.loud, [])
+  })
+
+  t.test(`over ${transport} and HTTP/2 who reads no further than the middle of an event is cut after timeouts.write`, async (t) => {
+    const server = await start(t, options)
+    const peer = await steadyStream(t, server, transport, 6_000_000)
+    await server.app.rooms.broadcast('chat/1', 'said', said)
+    await eventually('the middle', () => peer.read, (read) => read >= 6_000_000, 30_000)
+    const begun = performance.now()
+    await eventually('the end', () => peer.isOver, (isOver) => isOver, 10_000)
+    t.ok(performance.now() - begun > 700)
+    if (transport === 'sse') t.match((await toldOf(server)).end, { limit: 'timeouts.write' })
   })
 }
 
