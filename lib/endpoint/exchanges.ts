@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Readiness } from '../admission/readiness.js'
 import { PROGRESS } from '../connection/link.js'
+import { dropUnsendable } from '../errors/http.js'
 import { DeadlineQueue } from '../structures/deadline-queue.js'
 import { inTurns } from '../structures/slices.js'
 import { after } from '../structures/timers.js'
@@ -191,6 +192,8 @@ export function followExchanges (scope: FastifyInstance, exchanges: Exchanges, r
     done()
   })
   scope.addHook('onSend', (request, reply, payload, done) => {
+    // Here the hooks of the app have had their turn.
+    if (reply.statusCode >= 400) dropUnsendable(reply)
     if (!request.ws) {
       const paced = pacedOf(request, payload)
       if (paced !== undefined) void reply.header('content-length', paced.size)

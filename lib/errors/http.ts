@@ -1,3 +1,4 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Code } from '../protocol/codes.js'
 import type { HttpError } from '../protocol/frames.js'
@@ -49,6 +50,21 @@ export function httpError ({ statusCode, data, room }: Refusal): HttpError {
  */
 export function secondsOf (delay: number): string {
   return String(Math.max(1, Math.ceil(delay / 1_000)))
+}
+
+/**
+ * Takes headers off a refusal that no answer can carry, which hooks of the app have set: with one of them it would be
+ * sent without its body, and nobody would know the reason.
+ */
+export function dropUnsendable (reply: FastifyReply): void {
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    try {
+      validateHeaderName(name)
+      validateHeaderValue(name, String(value))
+    } catch {
+      void reply.removeHeader(name)
+    }
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 import { connect as dial, type Socket } from 'node:net'
 import http2 from 'node:http2'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyReply } from 'fastify'
 import t, { type Test } from 'tap'
 import { SlotAudit } from '../../lib/admission/slot-audit.js'
 import { connect, declareChat, eventually, poll, start, statsOf, type Refused, type Running } from '../helpers/net.js'
@@ -264,7 +265,7 @@ t.test('a header of the app that no answer can carry is a 500 over each transpor
   for (const transport of ['sse', 'polling'] as const) {
     await t.rejects(
       within(transport, 2_000, connect(server, { transport, token, headers: { 'x-wants': 'name' } })),
-      { message: /^refused with 500/ },
+      { statusCode: 500, code: 'internal' },
       transport
     )
   }
@@ -273,6 +274,47 @@ t.test('a header of the app that no answer can carry is a 500 over each transpor
   await peer.close()
   await isEmpty(server)
 })
+
+for (const hook of ['onRequest', 'onSend'] as const) {
+  t.test(`a refusal has its code also where an ${hook} hook of the app sets a header that no answer can carry`, async (t) => {
+    const server = await start(t, {
+      before: (app) => {
+        const set = (reply: FastifyReply): void => {
+          void reply.header('x-name', 'Łukasz')
+          void reply.header('bad name', 'x')
+          void reply.header('x-good', 'y')
+        }
+        if (hook === 'onRequest') app.addHook(hook, async (_request, reply) => { set(reply) })
+        else app.addHook(hook, async (_request, reply) => { set(reply) })
+      }
+    })
+    const authorization = `Bearer ${server.token('ada')}`
+    const answers: Record<string, string> = {}
+    for (const [method, path] of [
+      ['GET', '/ws/nowhere/1?transport=polling'],
+      ['GET', '/ws/nowhere/1?transport=sse'],
+      ['GET', '/ws/chat/1?transport=polling'],
+      ['GET', '/ws/stats/rooms'],
+      ['POST', '/ws'],
+      ['POST', '/ws/ticket']
+    ] as const) {
+      const answer = await fetch(server.url + path, { method, headers: { authorization, connection: 'close' } })
+      const { code, statusCode } = await answer.json() as { code: string, statusCode: number }
+      t.equal(statusCode, answer.status)
+      t.equal(answer.headers.get('x-good'), 'y')
+      answers[`${method} ${path}`] = code
+    }
+    t.same(answers, {
+      'GET /ws/nowhere/1?transport=polling': 'room_unknown',
+      'GET /ws/nowhere/1?transport=sse': 'room_unknown',
+      'GET /ws/chat/1?transport=polling': 'internal',
+      'GET /ws/stats/rooms': 'forbidden',
+      'POST /ws': 'invalid_message',
+      'POST /ws/ticket': 'internal'
+    })
+    await t.rejects(connect(server, { token: server.token('ada'), rooms: ['nowhere/1'] }), { code: 'room_unknown' })
+  })
+}
 
 t.test('app.close() waits for no HTTP/2 session, with a stream and a POST on it or idle', async (t) => {
   const server = await start(t, { fastify: { http2: true } as never, drain: { timeout: 1_500 } })
