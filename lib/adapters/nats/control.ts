@@ -29,7 +29,7 @@ export interface NatsControlOptions {
 }
 
 const PAGE = 1_000
-/** Messages from before the start that are remembered at most: of more of them their time has to tell. */
+/** Messages from before the start that are remembered at most: of more of them their numbers have to tell. */
 const PASSED = 50_000
 /** Milliseconds without a read after which messages may have been past their time unread, by the server's clock. */
 const CUT_OFF = KEPT / 2
@@ -58,9 +58,11 @@ export class NatsControl implements Control {
   /** How often the link was lost. */
   #losses = 0
   #startedAt = 0
+  /** The newest number at the start: a message above it is from after the start, whatever the clock of its server. */
+  #startedBehind = 0
   /**
-   * Whether all that was kept at the start is known by its ids. Until then its time tells what is from before, and a
-   * server that takes the place of another may have another clock.
+   * Whether all that was kept at the start is known by its ids. Until then its time tells what is from before where its
+   * number cannot, behind a loss of data: a server that takes the place of another may have another clock.
    */
   #isPassed = false
   readonly #missed: Missed
@@ -105,6 +107,7 @@ export class NatsControl implements Control {
     const { state, created } = await kept.setup.use(this.#plan, () => link.jsm.streams.info(this.#plan.name))
     const newest = await this.#idAt(state.last_seq).catch(() => '')
     this.#created = String(created)
+    this.#startedBehind = state.last_seq
     // More may have come meanwhile.
     if (this.#top < state.last_seq) [this.#top, this.#newest] = [state.last_seq, newest]
     this.#missed.isRead()
@@ -270,7 +273,8 @@ export class NatsControl implements Control {
   #takeAll (messages: readonly Kept[]): void {
     for (const { seq, time, text } of messages) {
       if (seq > this.#top) this.#received(seq, text)
-      if (this.#isPassed || time >= this.#startedAt) this.#takeKept(text, this.#options.kept!.clock.now() - time)
+      const isNew = this.#isPassed || seq > this.#startedBehind || time >= this.#startedAt
+      if (isNew) this.#takeKept(text, this.#options.kept!.clock.now() - time)
     }
   }
 

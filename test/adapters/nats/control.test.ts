@@ -270,6 +270,21 @@ t.test('what was kept before the start is told from what came since, whatever th
   t.same(heard, [REVOKED])
 })
 
+t.test('behind more messages than a start remembers, what came since is heard, whatever the clock of the next server', async (t) => {
+  const leader = new Leader()
+  for (let count = 0; count <= 50_000; count++) leader.keep({ type: 'leave', user: 'old', room: 'chat/1' }, 500)
+  const { control, heard } = await heardBy(leader)
+  leader.keep(REVOKED, 400)
+  await control.catchUp()
+  t.same(heard, [REVOKED])
+  control.lost()
+  leader.restore(50_000)
+  leader.keep(MOVED)
+  leader.keep({ ...REVOKED, user: 'eve' }, 400)
+  await control.catchUp()
+  t.same(heard.slice(1), [MOVED, { ...REVOKED, user: 'eve' }], 'and nothing from before the start')
+})
+
 t.test('a message that came under the number of one from before the start, through a break, is not taken for it', async (t) => {
   const leader = new Leader()
   leader.keep({ type: 'leave', user: 'old', room: 'chat/1' }, 500)
