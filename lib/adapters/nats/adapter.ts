@@ -306,6 +306,7 @@ class NatsAdapter implements Adapter {
     this.#link.started()
     host.state(true)
     kept?.drift.start()
+    if (kept !== undefined) void this.#link.tryRights(`${prefix}_control`)
   }
 
   async close (): Promise<void> {

@@ -5,6 +5,7 @@ import { isKept } from './acks.js'
 import { dialFirst, endAttempt, endBrokenAttempt, hearErrors, limitAttempts } from './dialling.js'
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
+import { deniedBy, fixOf } from './rights.js'
 import { Pauses } from '../../structures/pauses.js'
 import { FIRST, LoopClock, within } from '../broker/patience.js'
 import { Declined, Standing, type Asking } from '../broker/standing.js'
@@ -86,6 +87,8 @@ export class NatsLink {
   /** Time of the last answer, by `performance.now()`. */
   #answeredAt = Number.NEGATIVE_INFINITY
   #saidAt = -Infinity
+  /** The same for rights that are denied, which no other line may hide. */
+  #deniedAt = -Infinity
 
   constructor (options: NatsLinkOptions) {
     this.#options = options
@@ -132,6 +135,8 @@ export class NatsLink {
       const js = client(this.#connection, { timeout: timeout + SPARE })
       this.#jsm = await js.jetstreamManager().catch(async (error: unknown) => {
         await this.close()
+        const denied = deniedBy(error)
+        if (denied !== undefined) throw new REALTIME_ERR_ADAPTER(fixOf(denied))
         throw new REALTIME_ERR_ADAPTER(
           `this NATS server offers no JetStream (${messageOf(error)}); enable it, or pass nats({ jetstream: false }) for live events only: no history, resume, presence, limits or claims across nodes`
         )
@@ -157,6 +162,17 @@ export class NatsLink {
 
   /** Called when the node has started: what it asks from now on has the time of one request. */
   started (): void { this.#hasStarted = true }
+
+  /**
+   * Has the log say at the start where streams may be made and not changed, which is needed no sooner than an option
+   * is another one, or a message is to be remembered for longer. Without a configuration the server changes nothing.
+   */
+  async tryRights (stream: string): Promise<void> {
+    const ask = async (): Promise<unknown> => {
+      return await this.#connection!.request(`$JS.API.STREAM.UPDATE.${stream}`, '', { timeout: this.timeout })
+    }
+    await this.attempt(ask).catch(() => {})
+  }
 
   async #watch (connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
@@ -321,6 +337,8 @@ export class NatsLink {
       if (error instanceof Refusal) throw isChange && !(error instanceof Declined) ? away('unknown') : error
       if (isConflict(error) || isMissing(error)) throw error
       this.#warn(error)
+      const denied = this.#hasStarted ? undefined : deniedBy(error)
+      if (denied !== undefined) throw new REALTIME_ERR_ADAPTER(fixOf(denied))
       if (isUnsent(error)) throw new Unsent(error)
       throw isAnswer(error) ? new Declined(error) : away(isChange ? 'unknown' : undefined)
     }
@@ -360,7 +378,13 @@ export class NatsLink {
 
   #warn (error: unknown): void {
     const now = performance.now()
-    if (this.#isClosed || now - this.#saidAt < QUIET) return
+    const denied = deniedBy(error)
+    if (this.#isClosed || now - (denied === undefined ? this.#saidAt : this.#deniedAt) < QUIET) return
+    if (denied !== undefined) {
+      this.#deniedAt = now
+      this.#options.log.warn({ err: error }, fixOf(denied))
+      return
+    }
     this.#saidAt = now
     this.#options.log.warn({ err: error }, 'NATS answered with an error or could not be reached')
   }

@@ -94,6 +94,33 @@ else {
     })
   })
 
+  t.test('nats: an account that may make streams and not change them is told at the start which right is missing', async (t) => {
+    const rights = (deny: string): string => `
+      accounts { A { jetstream: enabled, users: [{ user: a, password: a, permissions: { publish: { ${deny} } } }] } }`
+    const settings = { user: 'a', pass: 'a' }
+    const right = /allow "\$JS\.API\.STREAM\.UPDATE\.>" under permissions\.publish/
+    const { url } = await startNats(t, { more: rights('allow: [">"], deny: ["$JS.API.STREAM.UPDATE.>"]') })
+    const { adapter, host } = await node(t, nats({ url, settings }), 'a')
+    await until('it is told', () => host.notes.some((note) => right.test(note)))
+    t.match(await adapter.claims!.claim('ann\nm-1', 'hash', 1_000), { state: 'claimed' }, 'all else works')
+    await t.rejects(adapter.claims!.put('ticket:abc', 'identity', 600_000) as Promise<void>, { code: 'unavailable' })
+    await t.rejects(node(t, nats({ url, settings, idempotency: 1_000 }), 'b'), { code: 'REALTIME_ERR_ADAPTER', message: right })
+    const { url: other } = await startNats(t, { more: rights('allow: ["$KV.>", "realtime.>"]') })
+    await t.rejects(node(t, nats({ url: other, settings }), 'c'), {
+      code: 'REALTIME_ERR_ADAPTER',
+      message: /allow "\$JS\.API\.(INFO\.)?>"/
+    })
+  })
+
+  t.test('nats: a start with the documented rights has nothing to say of them', async (t) => {
+    const server = await startNats(t, { more: natsAccount(['realtime']) })
+    const first = await node(t, nats({ url: server.url, settings: NATS_USER }), 'a')
+    const second = await node(t, nats({ url: server.url, settings: NATS_USER }), 'b')
+    await first.adapter.claims!.claim('ann\nm-1', 'hash', 1_000)
+    await second.adapter.claims!.claim('ann\nm-2', 'hash', 1_000)
+    t.same([first.host.notes, second.host.notes], [[], []])
+  })
+
   t.test('nats: who stands at the end of a stream, behind events of other rooms, is not kept waiting for his own', async (t) => {
     const server = await startNats(t)
     const { adapter } = await node(t, nats({ url: server.url }), 'a')
