@@ -18,6 +18,7 @@ import { NatsClock } from './clock.js'
 import { NatsControl } from './control.js'
 import { Doubts } from './doubts.js'
 import { Drift } from './drift.js'
+import { LastingDenials } from './lasting-denials.js'
 import { NatsLatest } from './latest.js'
 import { NatsLink } from './link.js'
 import { NatsLostValues } from './lost-values.js'
@@ -56,7 +57,8 @@ interface Listening {
 
 type Room = Followed & Listening
 
-const MAX_DENIAL = 30 * DAY
+/** Milliseconds for which the bucket of denials keeps each, unless it is written anew. */
+const DENIAL = 30 * DAY
 /** Milliseconds between two measurements of the broker's clock. */
 const CLOCK = 30_000
 /** Longest time in milliseconds between two checks for what a subscription should have brought. */
@@ -73,6 +75,7 @@ interface Kept extends KeptParts {
   readonly presence: NatsPresence
   readonly rereading: NatsRereading
   readonly lost: NatsLostValues
+  readonly lasting: LastingDenials
 }
 
 class NatsAdapter implements Adapter {
@@ -161,7 +164,7 @@ class NatsAdapter implements Adapter {
       () => { this.#kept?.nodes.holdAnew() },
       (stream) => { drift.look(stream) }
     )
-    const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
+    const [values, denied, known] = [bucket('state', DAY), bucket('denials', DENIAL), bucket('lives', 0)]
     // Each message leaves a key there, so it keeps them no longer than it has to.
     const claimed = bucket('claims', Math.min(idempotency, IDEMPOTENCY) + CLAIMS_SPARE)
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
@@ -209,6 +212,15 @@ class NatsAdapter implements Adapter {
       idempotency,
       unread: this.#unread
     })
+    const lasting = new LastingDenials({
+      link,
+      clock,
+      denied,
+      kept: DENIAL,
+      known,
+      bucket: `${prefix}_lives`,
+      unread: this.#unread
+    })
     this.#kept = {
       setup,
       drift,
@@ -220,6 +232,7 @@ class NatsAdapter implements Adapter {
       streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
       latest,
       lost,
+      lasting,
       rereading: new NatsRereading({
         latest,
         lost,
@@ -238,7 +251,7 @@ class NatsAdapter implements Adapter {
     this.presence = presence
     this.leases = natsLeases(values, clock, nodes, this.#unread)
     this.claims = new BoundedClaims(natsClaims(claimed, clock, this.#unread))
-    this.denials = natsDenials(denied, clock, this.#unread)
+    this.denials = natsDenials(denied, clock, this.#unread, lasting)
     this.secret = (proposed) => known.change(
       'shared.secret',
       (value) => value === undefined ? { value: proposed, result: proposed } : { result: value }
@@ -306,6 +319,7 @@ class NatsAdapter implements Adapter {
     this.#link.started()
     host.state(true)
     kept?.drift.start()
+    kept?.lasting.start()
     if (kept !== undefined) void this.#link.tryRights(`${prefix}_control`)
   }
 
@@ -315,6 +329,7 @@ class NatsAdapter implements Adapter {
     this.claims?.stop()
     this.#keys.stop()
     this.#kept?.nodes.stop()
+    this.#kept?.lasting.stop()
     this.#doubts.close()
     this.#kept?.lives.close()
     this.#controls?.close()

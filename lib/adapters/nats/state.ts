@@ -222,6 +222,12 @@ export class NatsState {
     return valueOf(await this.#entry(key, this.#writtenLast(key)))
   }
 
+  /** @returns when a value was written, in Unix milliseconds by the broker's clock; nothing where none is kept */
+  async writtenAt (key: string): Promise<number | undefined> {
+    const entry = await this.#entry(key, undefined)
+    return valueOf(entry) === undefined ? undefined : entry!.created.getTime()
+  }
+
   /**
    * Resolves when a server that leads the bucket has accepted a message within the last second, one for all who ask.
    * One that was cut off from the others answers reads for ten seconds and more, but accepts nothing. A server that

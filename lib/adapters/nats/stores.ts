@@ -8,6 +8,7 @@ import type { Unread } from '../broker/unread.js'
 import type { NatsClock } from './clock.js'
 import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
 import { decoded, type NatsState, type Step } from './state.js'
+import type { LastingDenials } from './lasting-denials.js'
 import { stateKey } from './tokens.js'
 
 /** One key holds all holders of one limit, so that taking the last slot is one step. */
@@ -135,7 +136,13 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
   }
 }
 
-export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread): DenialStore {
+/** @param lasting keeps those in force that outlast the bucket */
+export function natsDenials (
+  state: NatsState,
+  clock: NatsClock,
+  unread: Unread,
+  lasting: Pick<LastingDenials, 'note'>
+): DenialStore {
   const endOf = (value: string | undefined): number => decoded('denial', value, decodeTime, unread) ?? 0
   return {
     async deny (subject, until, version) {
@@ -145,8 +152,10 @@ export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread)
           (value) => endOf(value) >= to ? { result: undefined } : { value: String(to), result: undefined }
         )
       }
+      const end = Math.round(clock.shared(until))
       if (version !== undefined) await raise(stateKey('version', subject), version)
-      await raise(stateKey('denial', subject), Math.round(clock.shared(until)))
+      await raise(stateKey('denial', subject), end)
+      await lasting.note(subject, end)
     },
     async version (subject) {
       return await state.insist('read', async () => {

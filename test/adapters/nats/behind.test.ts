@@ -230,7 +230,7 @@ t.test('a bucket whose time another node makes shorter at the same moment has th
 
 const clock = { now: () => Date.now(), shared: (time: number) => time } as NatsClock
 const denialsOf = (leader: Leader): ReturnType<typeof natsDenials> => {
-  return natsDenials(stateOf(leader), clock, new Unread({ warn: () => undefined }))
+  return natsDenials(stateOf(leader), clock, new Unread({ warn: () => undefined }), { note: async () => {} })
 }
 
 t.test('a server that is cut off from the others says of nobody that he is not denied, and still who is', async (t) => {

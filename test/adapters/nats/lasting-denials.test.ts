@@ -1,0 +1,60 @@
+import t from 'tap'
+import { Unread } from '../../../lib/adapters/broker/unread.js'
+import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
+import { LastingDenials } from '../../../lib/adapters/nats/lasting-denials.js'
+import { NatsLink } from '../../../lib/adapters/nats/link.js'
+import { NatsState } from '../../../lib/adapters/nats/state.js'
+import { natsDenials } from '../../../lib/adapters/nats/stores.js'
+import { missing, startNats, until } from '../../helpers/servers.js'
+
+/** Milliseconds for which the bucket of denials keeps each. */
+const KEPT = 3_000
+
+t.test('nats: who is kept out for longer than the bucket keeps anything stays out until then, by any node that is there', {
+  skip: missing('nats-server')
+}, async (t) => {
+  const log = { warn: () => undefined }
+  const unread = new Unread(log)
+  const link = new NatsLink({
+    url: (await startNats(t)).url,
+    connection: undefined,
+    settings: {},
+    jetstream: true,
+    timeout: 2_000,
+    log,
+    unread,
+    onUp: () => undefined,
+    onDown: () => undefined,
+    onParted: () => undefined
+  })
+  await link.open()
+  t.teardown(() => link.close())
+  const clock = { now: () => Date.now(), shared: (time: number) => time } as NatsClock
+  const plan = { replicas: 1, storage: 'memory' } as const
+  const denied = new NatsState(link, 'realtime_denials', { ...plan, ttl: KEPT })
+  const known = new NatsState(link, 'realtime_lives', { ...plan, ttl: 0 })
+  const parts = { link, clock, denied, kept: KEPT, known, bucket: 'realtime_lives', unread }
+  const notes = async (): Promise<number> => (await link.jsm.streams.info('KV_realtime_lives')).state.messages
+  await known.write('shared.secret', 'x')
+  const denials = natsDenials(denied, clock, unread, new LastingDenials(parts))
+  const began = Date.now()
+  await denials.deny('user:ann', began + KEPT - 500)
+  t.equal(await notes(), 1, 'a short one leaves no note')
+  const end = began + 3 * KEPT
+  await denials.deny('user:eve', end)
+  await denials.deny('user:eve', began + KEPT)
+  // Another node, which has heard of none of them.
+  const lasting = new LastingDenials(parts)
+  const isOut = async (): Promise<boolean> => await denials.isDenied(['user:eve'])
+  await until('the end is near', async () => {
+    await lasting.look()
+    if (Date.now() < end - 500) t.equal(await isOut(), true, `${Date.now() - began} ms`)
+    return Date.now() >= end - 500
+  }, 4 * KEPT)
+  await until('the note is gone behind the end', async () => {
+    await lasting.look()
+    return await notes() === 1
+  }, KEPT)
+  t.equal(await isOut(), false)
+  t.equal(await known.read('shared.secret'), 'x')
+})
