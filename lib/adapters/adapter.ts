@@ -216,6 +216,15 @@ export interface TextStore {
     known: readonly KnownHere[],
     settings: RoomSettings
   ): Awaitable<readonly KeptText[]>
+  /**
+   * Says of which texts nothing seems to be kept, without reading any. Such a text is read before it counts as lost.
+   * Absent: each text that is silent is read every 15 s instead.
+   */
+  missing? (
+    room: string,
+    texts: ReadonlyArray<Pick<KeptText, 'type' | 'key'>>,
+    settings: RoomSettings
+  ): Awaitable<ReadonlyArray<Pick<KeptText, 'type' | 'key'>>>
 }
 
 /** What an adapter tells the node that started it. */

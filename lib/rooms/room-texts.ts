@@ -203,12 +203,25 @@ export class RoomTexts {
       const { store, settings } = this.#host
       const known = silent.map(({ type, key, part: { version, begun, to } }) => ({ type, key, version, begun, to }))
       this.#took(await store.check(this.#room, known, settings))
-      await Promise.all(this.#silent.due(silent, now).map((text) => this.#find(text, now)))
+      const due = await this.#toRead(this.#silent.due(silent, now), now)
+      await Promise.all(due.map((text) => this.#find(text, now)))
     } catch {
       // The broker is away; the next check comes in seconds.
     } finally {
       this.#isChecking = false
     }
+  }
+
+  /** Chooses the texts that are read: what is kept, and was compared, may be large and is not transferred for that. */
+  async #toRead (due: readonly KeptText[], now: number): Promise<readonly KeptText[]> {
+    const { store, settings } = this.#host
+    const asked = due.filter((text) => !this.#silent.isToBeRead(text, now))
+    if (store.missing === undefined || asked.length === 0) return due
+    const missing = await store.missing(this.#room, asked.map(({ type, key }) => ({ type, key })), settings)
+    const names = new Set(missing.map(nameOf))
+    const there = new Set(asked.filter((text) => !names.has(nameOf(text))))
+    for (const text of there) this.#silent.isThere(text, now)
+    return due.filter((text) => !there.has(text))
   }
 
   /** Reads a text that is silent, and ends it as lost where nobody keeps it any more. */

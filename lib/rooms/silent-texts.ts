@@ -5,14 +5,24 @@ import type { KeptText } from '../adapters/adapter.js'
  * latest, and has written again by then what the adapter has lost.
  */
 const BETWEEN = 14_000
+/**
+ * Milliseconds between two reads of a text of which the adapter says that something is kept: it may be a part of it.
+ */
+const WHOLE = 600_000
 /** Texts of one room that are read at a time, because each may be large. */
 const READS = 16
 
-interface Read { readonly at: number, readonly isMissing: boolean }
+interface Read {
+  /** When it was asked for, or read, last. */
+  readonly at: number
+  /** When it was read last, or asked for the first time. */
+  readonly readAt: number
+  readonly isMissing: boolean
+}
 
 /**
  * Finds the silent texts of a room that nobody keeps any more. An adapter says nothing of these when it is asked what
- * has changed, so they are read now and then.
+ * has changed, so they are asked for now and then.
  */
 export class SilentTexts {
   #reads = new WeakMap<KeptText, Read>()
@@ -28,6 +38,14 @@ export class SilentTexts {
     return due.sort((a, b) => a.order - b.order).slice(0, READS).map(({ text }) => text)
   }
 
+  /** Whether it is to be read although something is kept of it. */
+  isToBeRead (text: KeptText, now: number): boolean { return now - (this.#reads.get(text)?.readAt ?? now) >= WHOLE }
+
+  /** Notes that something is kept of a text, which was not read. */
+  isThere (text: KeptText, now: number): void {
+    this.#reads.set(text, { at: now, readAt: this.#reads.get(text)?.readAt ?? now, isMissing: false })
+  }
+
   /**
    * Takes the answer to a read.
    *
@@ -35,7 +53,7 @@ export class SilentTexts {
    */
   isLost (text: KeptText, isMissing: boolean, now: number): boolean {
     const wasMissing = this.#reads.get(text)?.isMissing === true
-    this.#reads.set(text, { at: now, isMissing })
+    this.#reads.set(text, { at: now, readAt: now, isMissing })
     return wasMissing && isMissing
   }
 

@@ -35,11 +35,17 @@ interface Made {
   isAway: boolean
 }
 
-function make (bytes = 1_000_000): Made & { take: (packet: Packet) => void } {
+/** @param tells whether the adapter says what is missing */
+function make (bytes = 1_000_000, tells = false): Made & { take: (packet: Packet) => void } {
   const offered: string[] = []
   const asked: string[] = []
   const made = { kept: [] as KeptText[], isAway: false }
+  const missing: NonNullable<TextStore['missing']> = (_room, which) => {
+    asked.push(`missing ${which.map(({ key }) => key).join()}`)
+    return which.filter((each) => !made.kept.some(({ key }) => key === each.key))
+  }
   const store: TextStore = {
+    ...(tells ? { missing } : {}),
     write: () => 'written',
     read: (_room, _settings, which) => {
       if (made.isAway) throw new Error('away')
@@ -144,6 +150,26 @@ t.test('a silent text is not lost for what could not be read, nor for what was m
   await texts.check(now + 51_000)
   t.notOk(texts.isGrowing)
   t.same(made.offered, ['0:.'], 'an empty one too')
+})
+
+t.test('a silent text of which the adapter says that it is kept is not read, but for every ten minutes', async (t) => {
+  const made = make(1_000_000, true)
+  const { texts } = made
+  made.take(stretch('a', 'abc', 0, 1))
+  made.take(stretch('b', 'abc', 0, 2))
+  made.kept = [stretch('a', 'abc', 0, 1), stretch('b', 'abc', 0, 2)].map(keptOf)
+  const now = performance.now()
+  for (let look = 0; look < 100; look++) await texts.check(now + 6_000 + look * 5_000)
+  t.ok(made.asked.filter((each) => each === 'missing a,b').length > 30)
+  t.notOk(made.asked.includes('a'))
+  for (let look = 100; look < 130; look++) await texts.check(now + 6_000 + look * 5_000)
+  t.same(made.asked.filter((each) => each.length === 1), ['a', 'b'])
+  made.kept.pop()
+  await texts.check(now + 700_000)
+  await texts.check(now + 715_000)
+  t.same(made.asked.filter((each) => each.length === 1).slice(2), ['b', 'b'])
+  t.same(made.offered.splice(2), ['3:.'], 'one that is missing is read before it is lost')
+  t.match(texts.get('answer', 'b'), { part: { end: 'lost' } })
 })
 
 t.test('of many silent texts some are read at a time, and all in the end', async (t) => {

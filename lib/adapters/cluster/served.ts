@@ -68,6 +68,8 @@ const CALLS: Readonly<Record<string, Call>> = {
     core.texts.read(nameOf(room), readSettings(settings), maybe(which, whichOf)),
   check: ({ core }, [room, known, settings]) =>
     core.texts.check(nameOf(room), listOf(known).map(knownOf), readSettings(settings)),
+  missing: ({ core }, [room, texts, settings]) =>
+    core.texts.missing(nameOf(room), listOf(texts).map(whichOf), readSettings(settings)),
   join: ({ core, lasting }, [room, entry, lease]) => {
     core.presence.join(nameOf(room), entryOf(entry), 0, lasting(boundOf(lease)))
   },

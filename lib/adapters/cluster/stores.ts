@@ -104,8 +104,14 @@ export function clusterTexts (ask: Ask): TextStore {
     write: (room, step, settings) =>
       ask('write', [room, step, settings], (answer) => wordOf(answer, WRITTEN)),
     read: (room, settings, which) => ask('read', [room, settings, which], kept),
-    check: (room, known, settings) => ask('check', [room, known, settings], kept)
+    check: (room, known, settings) => ask('check', [room, known, settings], kept),
+    missing: (room, texts, settings) => ask('missing', [room, texts, settings], (answer) => listOf(answer).map(whichOf))
   }
+}
+
+function whichOf (answer: unknown): { type: string, key: string } {
+  const { type, key } = fieldsOf(answer)
+  return { type: textOf(type), key: textOf(key) }
 }
 
 export function clusterControl (ask: Ask): Control {

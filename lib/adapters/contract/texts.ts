@@ -108,6 +108,8 @@ export function textsContract ({ name, nodes, pair, t }: Subject): void {
       t.same(briefly(await adapter.texts!.read('ai/1', growing, { type: 'answer', key: 'l' })), briefly([kept[0]!]))
       t.same(await adapter.texts!.read('ai/1', growing, { type: 'answer', key: 'none' }), [])
       t.same(await adapter.texts!.read('ai/2', growing), [])
+      const some = ['l', 'none', 'a'].map((key) => ({ type: 'answer', key }))
+      t.same(await adapter.texts!.missing?.('ai/1', some, growing) ?? [some[1]], [some[1]])
     }
   })
 

@@ -6,6 +6,8 @@ import { nameOf, Texts } from '../../retention/texts.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
 import type { KeptText, KnownHere, RoomSettings, TextStore, TextWrite, TextWritten } from '../adapter.js'
 
+type Which = Pick<KeptText, 'type' | 'key'>
+
 export interface MemoryTextsOptions {
   /** Bytes of all texts. */
   readonly bytes: number
@@ -125,7 +127,7 @@ export class MemoryTexts implements TextStore {
     this.#retention.changed(texts, now)
   }
 
-  read (room: string, _settings: RoomSettings, which?: Pick<KeptText, 'type' | 'key'>): KeptText[] {
+  read (room: string, _settings: RoomSettings, which?: Which): KeptText[] {
     const now = this.#options.now()
     const texts = this.#rooms.get(room)
     if (texts === undefined) return []
@@ -154,6 +156,10 @@ export class MemoryTexts implements TextStore {
       if (kept !== undefined && !isKnown(kept, which)) other.push(kept)
     }
     return other
+  }
+
+  missing (room: string, texts: readonly Which[], settings: RoomSettings): Which[] {
+    return texts.filter((which) => this.read(room, settings, which).length === 0)
   }
 }
 

@@ -451,6 +451,11 @@ export class NatsTexts implements TextStore {
     return changed
   }
 
+  async missing (room: string, texts: readonly Which[]): Promise<Which[]> {
+    const last = await Promise.all(texts.map(async (which) => await this.#last(this.#subject(room, which))))
+    return texts.filter((_text, index) => last[index]?.isMark !== false)
+  }
+
   /**
    * Reads a stretch that was forwarded.
    *

@@ -101,6 +101,14 @@ export class RedisTexts implements TextStore {
     return await this.#read(room, changed)
   }
 
+  async missing (room: string, texts: readonly Which[]): Promise<Which[]> {
+    const found = await Promise.all(texts.map(async (which) => {
+      const kept = this.#keys.text(room, textName(which)).slice(-2)
+      return await this.#link.call('EXISTS', ...kept) === kept.length
+    }))
+    return texts.filter((_text, index) => found[index] !== true)
+  }
+
   /**
    * Reads a stretch that arrived on the channel of a room.
    *
