@@ -5,7 +5,7 @@ import { Keys } from '../../../lib/adapters/redis/keys.js'
 import { slotOf } from '../../../lib/adapters/redis/shards.js'
 import { missing, REDIS_USER, redisUser, startCluster, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
-import { node, reliable, said, type Node } from '../../../lib/adapters/contract/host.js'
+import { live, node, reliable, said, type Node } from '../../../lib/adapters/contract/host.js'
 
 const reason = missing('redis-server')
 if (reason !== false) t.plan(0, reason)
@@ -129,6 +129,87 @@ else {
     t.equal(adapter.stats!().isUp, true)
     const kept = await Promise.all(marks.map((key) => client.exists(key)))
     t.equal(kept.filter((count) => count === 1).length, 3, 'one for each shard')
+  })
+
+  t.test('redis cluster: what was sent while a node listened at the former shard of a slot is there soon, also what has no position', async (t) => {
+    const all = await startCluster(t)
+    const cluster = all.map(({ port }) => ({ host: '127.0.0.1', port }))
+    const admins = new Map(all.map(({ port, url }) => [port, new Redis(url)]))
+    const client = new Cluster(cluster)
+    t.teardown(() => { for (const each of [client, ...admins.values()]) each.disconnect() })
+    const keys = new Keys('moved:')
+    const [a, b] = [
+      await node(t, redis({ cluster, prefix: 'moved:' }), 'a'),
+      await node(t, redis({ cluster, prefix: 'moved:' }), 'b')
+    ]
+    const growing = { ...live, append: { size: 1_000, ttl: 60_000 } }
+    await a.adapter.subscribe('chat/kept', reliable)
+    await a.adapter.subscribe('live/1', growing)
+    const entry = { connection: 'c1', userId: 'ann' }
+    await a.adapter.presence!.join('live/1', { ...entry, userId: 'bob', connection: 'c2' }, 60_000)
+    await until('it is told', () => a.host.changes.get('live/1')?.length === 1)
+    const set = async (text: string): Promise<unknown> => {
+      return await b.adapter.publish('live/1', said(text, { delivery: 'latest', key: 'k' }), growing)
+    }
+    const part = { before: '{"text":"', inside: '', isList: false, from: 0, to: 0 }
+    const step = { type: 'answer', key: 'x', timestamp: 1, writer: 'w', number: 0, lease: 60_000, part }
+    await b.adapter.texts!.write('live/1', step, growing)
+    await set('before')
+    await until('it shows the value', () => a.host.shown('live/1').join() === 'k before')
+    await client.ping()
+    const ids = new Map(await Promise.all([...admins].map(async ([port, admin]) => {
+      return [port, String(await admin.call('CLUSTER', 'MYID'))] as const
+    })))
+    const owners = new Map<number, number>()
+    const move = async (slot: number): Promise<void> => {
+      const from = owners.get(slot) ?? Number(client.slots[slot]![0]!.split(':')[1])
+      const to = all.find(({ port }) => port !== from)!.port
+      owners.set(slot, to)
+      await admins.get(to)!.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', ids.get(from)!)
+      await admins.get(from)!.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', ids.get(to)!)
+      for (;;) {
+        const some = await admins.get(from)!.call('CLUSTER', 'GETKEYSINSLOT', slot, 100) as string[]
+        if (some.length === 0) break
+        await admins.get(from)!.call('MIGRATE', '127.0.0.1', to, '', 0, 5_000, 'KEYS', ...some)
+      }
+      for (const port of [to, from]) await admins.get(port)!.call('CLUSTER', 'SETSLOT', slot, 'NODE', ids.get(to)!)
+    }
+    const listeners = async (): Promise<number> => {
+      const counts = await Promise.all([...admins.values()].map(async (admin) => {
+        const [, count] = await admin.call('PUBSUB', 'SHARDNUMSUB', keys.events('live/1')) as [string, number]
+        return Number(count)
+      }))
+      return counts.reduce((sum, count) => sum + count, 0)
+    }
+    for (const key of [keys.control, keys.meta('chat/kept')]) await move(slotOf(key))
+    await until('nobody listens for a moment', async () => {
+      await move(slotOf(keys.meta('live/1')))
+      return await listeners() === 0
+    })
+    const isSent = async (what: string, send: () => unknown): Promise<void> => {
+      await until(what, async () => { await send(); return true })
+    }
+    await Promise.all([
+      isSent('event', () => b.adapter.publish('chat/kept', said('x', { idempotencyKey: 'x' }), reliable)),
+      isSent('value', () => set('after')),
+      isSent('text', () => b.adapter.texts!.write('live/1', { ...step, number: 1, part: { ...part, inside: 'abc', to: 3 } }, growing)),
+      isSent('presence', () => b.adapter.presence!.join('live/1', entry, 60_000)),
+      isSent('control', () => b.adapter.control!.send({ type: 'revoke', user: 'eve' }))
+    ])
+    await until('all is there', () => {
+      const texts = (a.host.events.get('live/1') ?? []).filter(({ event }) => event!.part !== undefined)
+      const seen = {
+        events: a.host.texts('chat/kept'),
+        value: a.host.shown('live/1'),
+        text: texts.at(-1)?.event!.part!.inside,
+        joined: a.host.changes.get('live/1')!.flatMap(({ joined }) => joined.map(({ userId }) => userId)),
+        control: a.host.controls.map(({ message: { type } }) => type)
+      }
+      if (JSON.stringify(seen) === JSON.stringify({
+        events: ['x'], value: ['k after'], text: 'abc', joined: ['bob', 'ann'], control: ['revoke']
+      })) return true
+      throw new Error(JSON.stringify(seen))
+    }, 10_000)
   })
 
   t.test('redis cluster: a shard that is away keeps no room of the others from being compared and swept', async (t) => {
