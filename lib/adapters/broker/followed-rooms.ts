@@ -47,7 +47,10 @@ export interface FollowedRoomsOptions<T extends Followed> {
    * @param done takes each room that has been compared; the others stay due
    */
   readonly compare: (due: readonly T[], done: (followed: T) => void) => Promise<void>
-  /** Whether more than its position is compared, so that a room is checked though it is not quiet. */
+  /**
+   * Whether more than its position is compared, so that a room is checked though it is not quiet, and at least every
+   * 48 s: a broker that has evicted who is there waits a minute for what nodes hold, and then has them leave.
+   */
   readonly isHeld?: (room: string) => boolean
 }
 
@@ -59,6 +62,8 @@ const PAGE_BYTES = 1_048_576
 const ENDED_AT_ONCE = 500
 /** Part of the period after which a room in which nothing arrived counts as quiet: the shortest time between two. */
 const QUIET = 0.8
+/** Longest period in milliseconds of rooms of which more than the position is compared. */
+const HELD = 40_000
 
 /**
  * The rooms that have members on this node, with their streams, and when the position of each is to be compared with
@@ -155,7 +160,11 @@ export class FollowedRooms<More extends object = object> {
     })
   }
 
-  #nextCheck (): number { return performance.now() + this.#options.check * (QUIET + Math.random() * 0.4) }
+  #nextCheck (): number {
+    const { check, isHeld } = this.#options
+    const period = isHeld === undefined ? check : Math.min(check, HELD)
+    return performance.now() + period * (QUIET + Math.random() * 0.4)
+  }
 
   /** Compares the rooms that are due. It does nothing while a comparison is under way. */
   check (): void { if (!this.#isChecking) this.#check() }

@@ -75,7 +75,10 @@ export interface RedisOptions {
    * later. What a start asks for has three times as long.
    */
   readonly timeout?: number
-  /** Milliseconds between two position checks of a quiet room, default 40 000, varied by 20 %. */
+  /**
+   * Milliseconds between two position checks of a quiet room, default 40 000, varied by 20 %. A room with presence or
+   * `latest` values is checked every 48 s at least.
+   */
   readonly check?: number
   /** Milliseconds that an idempotency key is remembered, default 120 000. */
   readonly idempotency?: number

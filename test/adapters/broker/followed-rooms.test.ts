@@ -64,6 +64,20 @@ t.test('a room that has just heard from the broker is not compared, though its t
   t.ok(room!.due > performance.now(), 'its next time is a period away')
 })
 
+t.test('a room of which more than the position is compared is looked at every 48 s at least, however long the period', async (t) => {
+  let isHeld = false
+  const { rooms, broker } = follow(t, { check: 600_000, isHeld: () => isHeld })
+  const [room] = add(rooms, 'chat/1')
+  for (let turn = 0; turn < 2; turn++) {
+    t.ok(room!.due <= performance.now() + 48_000)
+    room!.due = 0
+    rooms.check()
+    await settled()
+    t.same(broker.compared, turn === 0 ? [] : [['chat/1']], turn === 0 ? 'it is not quiet' : 'it is held by now')
+    isHeld = true
+  }
+})
+
 t.test('a room that hears nothing for the period is compared', async (t) => {
   const { rooms, broker } = follow(t, { check: 0 })
   add(rooms, 'chat/1')
