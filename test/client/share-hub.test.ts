@@ -632,6 +632,39 @@ t.test('a tab that comes back to the shared link has no value that was removed m
   t.same(removed, ['red', 'red'])
 })
 
+t.test('a tab that comes back to the shared link has no value whose removal only a tab heard that is closed by then', async (t) => {
+  const app = await start(t)
+  const { rooms } = app.app
+  const set = async (team: string): Promise<unknown> => await rooms.broadcast('chat/1', 'score', { team, points: 1 })
+  for (const team of ['red', 'blue']) await set(team)
+  const open = browser(t, app)
+  let isAway = false
+  const waiting: Array<() => void> = []
+  const later = (callback: () => void, wait?: number): unknown =>
+    isAway ? waiting.push(callback) : setTimeout(callback, wait)
+  const [hub, next] = [open(), open()]
+  const two = open({}, { setTimeout: later })
+  const [first, second, back] = [hub, next, two].map((tab) => tab.join('chat/1')) as [NamedRoom, NamedRoom, NamedRoom]
+  await Promise.all([first.joined, second.joined, back.joined])
+  const teams = (room: NamedRoom): string => [...(room.state.get('score') as Map<string, unknown>).keys()].sort().join()
+  await until('all have the values', () => [first, second, back].every((room) => teams(room) === 'blue,red'))
+  const removed: string[] = []
+  back.on('removed', ({ key }) => { removed.push(key) })
+
+  isAway = true
+  two.reconnect()
+  await rooms.remove('chat/1', 'score', 'red')
+  await set('green')
+  await until('the other tabs have heard', () => [first, second].every((room) => teams(room) === 'blue,green'))
+  hub.close()
+  await set('white')
+  await until('the next tab has the link', () => teams(second) === 'blue,green,white')
+  isAway = false
+  for (const callback of waiting) callback()
+  await until('it has what there is', () => teams(back) === 'blue,green,white')
+  t.same(removed, ['red'])
+})
+
 t.test('a tab that takes the link over removes no value that still exists, however late the values come', async (t) => {
   const app = await start(t)
   for (const team of ['red', 'blue']) await app.app.rooms.broadcast('chat/1', 'score', { team, points: 1 })
