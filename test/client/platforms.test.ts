@@ -83,7 +83,12 @@ async function talk (t: Test, client: Client, expected: string): Promise<void> {
   const heard: unknown[] = []
   const room = client.join('chat/1')
   room.on('said', ({ data }) => { heard.push(data) })
-  await Promise.race([room.joined, until(`joined; errors: ${JSON.stringify(errors)}`, () => false)])
+  let isJoined = false
+  const joined = room.joined.then(() => { isJoined = true })
+  await Promise.all([joined, until('joined', () => {
+    if (!isJoined) throw new Error(`errors: ${JSON.stringify(errors)}`)
+    return true
+  })])
   await room.send('say', { text: 'gr\u00fc\u00df dich \u{1F44B}' })
   await until('the event', () => heard.length === 1)
   t.match(heard, [{ text: 'gr\u00fc\u00df dich \u{1F44B}', by: 'ada' }], `over ${expected}`)
