@@ -7,7 +7,7 @@ import { build } from 'esbuild'
 import type { Page } from 'playwright-core'
 import selfsigned from 'selfsigned'
 import t, { type Test } from 'tap'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { start } from '../helpers/net.js'
 import { freePort } from '../helpers/servers.js'
 import { WebProxy } from '../helpers/web-proxy.js'
@@ -48,7 +48,7 @@ async function openPage (t: Test): Promise<{ page: Page, origin: string }> {
       )
     } else response.writeHead(404).end()
   }))
-  const page = await (await launchChromium(t)).newPage()
+  const page = await (await launchWindowless(t)).newPage()
   const origin = `http://127.0.0.1:${port}`
   await page.goto(origin)
   return { page, origin }

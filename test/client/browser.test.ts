@@ -6,7 +6,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import realtime, { defineRoom } from '../../lib/index.js'
-import { launchChromium, openTab, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, openTab, skipWithoutChromium } from '../helpers/chromium.js'
 import { statsOf } from '../helpers/net.js'
 import { freePort, missing, startRedis, until } from '../helpers/servers.js'
 import { WebProxy } from '../helpers/web-proxy.js'
@@ -94,7 +94,7 @@ async function play (
   {
     seconds = 4,
     token = 600,
-    open = async (t) => await (await launchChromium(t)).newPage(),
+    open = async (t) => await (await launchWindowless(t)).newPage(),
     before,
     during,
     after

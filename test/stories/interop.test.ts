@@ -10,7 +10,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import realtime, { defineRoom } from '../../lib/index.js'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 
 const FRAMES = 100_000
 const PYTHON = '/usr/bin/python3'
@@ -168,7 +168,7 @@ for (const compression of [false, true]) {
     skip: skipWithoutChromium()
   }, async (t) => {
     const { app, port, token } = await start(t, compression)
-    const browser = await launchChromium(t)
+    const browser = await launchWindowless(t)
     const page = await browser.newPage()
     await page.goto(`http://127.0.0.1:${port}/ws/health`)
     await page.evaluate(`void (window.reading = new Promise((resolve, reject) => {
