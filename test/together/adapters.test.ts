@@ -1,0 +1,31 @@
+import { runTogether } from '../helpers/together.js'
+
+await runTogether(
+  'adapters/link-contract',
+  'adapters/lost-member-data',
+  'adapters/moved-holders',
+  'adapters/options',
+  'adapters/redis/control',
+  'adapters/redis/known',
+  'adapters/redis/message-ages',
+  'adapters/redis/places',
+  'adapters/redis/reading',
+  'adapters/redis/shard-marks',
+  'adapters/redis/shards',
+  'adapters/redis/sweeps',
+  'adapters/nats/acks',
+  'adapters/nats/behind',
+  'adapters/nats/control',
+  'adapters/nats/key-budget',
+  'adapters/nats/late-errors',
+  'adapters/nats/latest',
+  'adapters/nats/lives',
+  'adapters/nats/lost-answers',
+  'adapters/nats/parted',
+  'adapters/nats/pieces',
+  'adapters/nats/reading',
+  'adapters/nats/removal',
+  'adapters/nats/rereading',
+  'adapters/nats/setup',
+  'adapters/nats/streams'
+)

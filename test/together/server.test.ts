@@ -1,0 +1,3 @@
+import { runTogether } from '../helpers/together.js'
+
+await runTogether('server', 'server-api')
