@@ -123,7 +123,8 @@ export class BenchNode {
     const untold = new Untold(undefined, quiet)
     this.#dispatch = new Dispatch({
       rooms: this.hub,
-      access: new Access(this.hub, { checkRoom: () => undefined }),
+      access: new Access(this.hub, { checkRoom: () => undefined }, 30_000),
+      timeout: 30_000,
       revocations,
       connections,
       slots: this.slots,
