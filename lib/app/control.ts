@@ -224,7 +224,7 @@ export class RemoteControl {
   /** Takes connections out of a room, before any of them is put in by a message that comes later. */
   async #takeOut (peers: Iterable<Peer>, step: (peer: Peer) => void): Promise<void> {
     const taking = inTurns(peers, AT_ONCE, step)
-    const out = this.#out = Promise.allSettled([this.#out, taking])
+    const out = this.#out = Promise.allSettled([this.#out, taking]).then(() => undefined)
     await out
     if (this.#out === out) this.#out = undefined
     await taking

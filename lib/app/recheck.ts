@@ -88,8 +88,11 @@ export class Recheck {
     // It is asked at each entry from now on.
     if (hasLost) connections.renew(peer, { ...peer.identity, hasLost })
     for (const room of rooms) {
+      const membership = peer.rooms.get(room)
       // The server has put it back since: with the denial that this node heard of, nobody was left there.
-      if (peer.rooms.get(room)?.isByServer === true && await denials.hasHeard(userId, room)) continue
+      if (membership?.isByServer === true && await denials.hasHeard(userId, room)) continue
+      // It may have been taken out, and put back, while that was asked.
+      if (peer.rooms.get(room) !== membership) continue
       revocations.add({ user: userId, room, isTaken: true })
       joins.leaveByServer(peer, room, 'revoked')
     }

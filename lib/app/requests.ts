@@ -58,8 +58,8 @@ export class Requests {
    */
   async ask (target: unknown, event: string, data: unknown, options: unknown): Promise<unknown> {
     const { acks, connections, hub, roster, control } = this.#options
-    const { room: given } = (typeof target === 'object' && target !== null ? target : {}) as { room?: unknown }
     const meant = checkTarget(target)
+    const { room: given } = target as { room?: unknown }
     const room = given === undefined ? meant.user === undefined ? undefined : roomOfUser(meant.user) : nameOf(given)
     // All rooms of users are of one definition, so any of them tells its events.
     const { declaration } = hub.locate(room ?? roomOfUser('-'))

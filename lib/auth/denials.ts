@@ -159,8 +159,14 @@ export class Denials {
    */
   async hasHeard (userId: string, room: string): Promise<boolean> {
     const subject = keyOfKind('member', userId, room)
+    const version = await this.#options.store?.version?.(subject) ?? 0
+    // What this node hears of while it waits counts.
     const heard = this.#denied.get(subject, Date.now())
-    return heard !== undefined && (await this.#options.store?.version?.(subject) ?? 0) <= (heard.version ?? 0)
+    if (heard === undefined) return false
+    if (version <= (heard.version ?? 0)) return true
+    // The caller acts on it now: whom the server puts back from here on stays.
+    this.remember(subject, heard.until, version)
+    return false
   }
 
   #asked (store: DenialStore, subjects: readonly string[]): Awaitable<boolean> {

@@ -70,11 +70,18 @@ export class JoinPreparation {
     this.#failed = failed
   }
 
-  enter (entrant: Entrant, name: string, found: ResolvedRoom, request: JoinRequest): Awaitable<PreparedJoin> {
+  /** @param begun is called when `onJoin` begins */
+  enter (
+    entrant: Entrant,
+    name: string,
+    found: ResolvedRoom,
+    request: JoinRequest,
+    begun?: () => void
+  ): Awaitable<PreparedJoin> {
     const { declaration: { onJoin, hasPresence } } = found
     const joining = this.#rooms.join(name, found, request, entrant.userId)
     if (joining instanceof Promise || onJoin !== undefined || hasPresence) {
-      return this.#later(entrant, name, found, joining)
+      return this.#later(entrant, name, found, joining, begun)
     }
     return { name, joining, held: undefined }
   }
@@ -83,7 +90,8 @@ export class JoinPreparation {
     entrant: Entrant,
     name: string,
     found: ResolvedRoom,
-    join: Awaitable<PendingJoin>
+    join: Awaitable<PendingJoin>,
+    begun?: () => void
   ): Promise<PreparedJoin> {
     const { declaration } = found
     const joining = await join
@@ -99,6 +107,7 @@ export class JoinPreparation {
           send: (packet) => { send(packet) },
           show: (data) => show(data)
         })
+        begun?.()
         await this.#greet(entrant.id, name, () => this.#asked(entrant, name, 'onJoin', () => declaration.onJoin!(context)))
         send = (packet) => { entrant.sendKept(packet) }
       }

@@ -128,6 +128,7 @@ export class Joins {
   /**
    * @param since the moment of the revocations at which the decision to let it in began
    * @param allowed the identity for which that was decided; absent when the server decides
+   * @param begun is called once it cannot be tried again: `onJoin` begins, or the room is entered
    * @throws Refusal, also when the connection is gone meanwhile
    */
   async #add (
@@ -136,7 +137,8 @@ export class Joins {
     found: ResolvedRoom,
     request: JoinRequest,
     since: number,
-    allowed?: Identity
+    allowed?: Identity,
+    begun: () => void = () => {}
   ): Promise<Entered> {
     const { slots, roomLimit, access, revocations, preparation } = this.#options
     if (connection.rooms.size + connection.entering >= roomLimit + access.builtIn(connection.userId).length) {
@@ -151,7 +153,8 @@ export class Joins {
     let giveBack: (() => void) | undefined
     try {
       giveBack = await slots.enter(connection.id, name, found.declaration.capacity)
-      ready = await preparation.enter(connection, name, found, request)
+      ready = await preparation.enter(connection, name, found, request, begun)
+      begun()
       if (allowed !== undefined && allowed !== connection.identity) await this.#askAgain(connection, name, found)
       if (!connection.isOpen || connection.isParked) {
         throw new Refusal('timeout', { message: 'the connection has gone' })
@@ -164,6 +167,7 @@ export class Joins {
     } finally {
       connection.entering--
     }
+    this.#late.drop(connection, name)
     const entered = commit(connection, ready)
     lookAtRooms(connection, this.#options)
     return entered
@@ -179,6 +183,7 @@ export class Joins {
 
   /** @returns false when it is not in the room, or cannot leave it */
   leaveByPeer (connection: Peer, name: string): boolean {
+    this.#late.drop(connection, name)
     const membership = connection.rooms.get(name)
     if (membership === undefined || membership.room.declaration.builtIn !== undefined) return false
     this.#leave(connection, membership, 'left', true)
@@ -220,8 +225,11 @@ export class Joins {
     const { replies, rooms } = this.#options
     return await this.#inOrder(connection, name, async () => {
       if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return false
+      let hasBegun = false
+      const begun = (): void => { hasBegun = true }
       try {
-        const { membership, data, start } = await this.#add(connection, name, rooms.locate(name), {}, since)
+        const found = rooms.locate(name)
+        const { membership, data, start } = await this.#add(connection, name, found, {}, since, undefined, begun)
         membership.isByServer = true
         this.#options.untold.joined(connection, name)
         // The poll was answered while `onJoin` ran.
@@ -233,7 +241,7 @@ export class Joins {
         start()
         return true
       } catch (error) {
-        if (!isUnavailable(error) || !this.#late.hold(asked)) {
+        if (hasBegun || !isUnavailable(error) || !this.#late.hold(asked)) {
           replies.note(connection, replies.of(error, name, connection), name)
         }
         return false
@@ -253,6 +261,7 @@ export class Joins {
 
   /** Removes a connection from a room for the server, with a `left` frame. */
   leaveByServer (connection: Peer, name: string, word = 'left', message?: string): boolean {
+    this.#late.drop(connection, name)
     const membership = connection.rooms.get(name)
     if (membership === undefined) return false
     const why = isCode(word) ? new Refusal(word, { room: name, message }) : takenOut(name, message)

@@ -3,7 +3,7 @@ import type { Peer } from '../admission/peer.js'
 import type { Revocations } from '../auth/revocations.js'
 import type { Connections } from '../connection/connections.js'
 import type { Identity } from '../connection/identity.js'
-import { Refusal } from '../errors/refusal.js'
+import { isForNow, Refusal } from '../errors/refusal.js'
 import type { ErrorReplies } from './error-replies.js'
 import type { Joins } from './joins.js'
 import type { Membership } from '../rooms/membership.js'
@@ -20,7 +20,7 @@ export interface RenewalsOptions {
 
 /**
  * Renews the credential of a connection in-band: the same user gets a newer credential, and leaves the rooms that it no
- * longer allows.
+ * longer allows. Where that cannot be known for now, the connection ends and may come back.
  */
 export class Renewals {
   readonly #options: RenewalsOptions
@@ -66,9 +66,16 @@ export class Renewals {
       } catch (error) {
         // The connection may have left the room itself, and joined it again with an identity that was authorised
         // already.
-        if (connection.rooms.get(membership.name) === membership) {
-          joins.leaveByServer(connection, membership.name, replies.of(error, membership.name, connection).code)
+        if (connection.rooms.get(membership.name) !== membership) continue
+        const refusal = replies.of(error, membership.name, connection)
+        if (!isForNow(refusal)) {
+          joins.leaveByServer(connection, membership.name, refusal.code)
+          continue
         }
+        // A room that was left would be left for good; whoever comes back asks for it until it can be known.
+        replies.note(connection, refusal, membership.name)
+        connection.close('unavailable', `nobody can say now whether the new credential allows ${membership.name}`)
+        return
       }
     }
   }

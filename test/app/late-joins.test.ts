@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { Refusal } from '../../lib/index.js'
+import { defineRoom, Refusal } from '../../lib/index.js'
 import type { Adapter } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { BROKERS } from '../helpers/brokers.js'
@@ -62,7 +62,19 @@ t.test('whom the server puts into a room while the adapter is away is in it once
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
     }
   })
-  const server = await start(t, { declare: declareChat, adapter })
+  const greeted: string[] = []
+  const server = await start(t, {
+    adapter,
+    declare: (app) => {
+      declareChat(app)
+      app.room(defineRoom('shop/:id', {}), {
+        onJoin: ({ room }) => {
+          greeted.push(room.name)
+          throw new Refusal('unavailable')
+        }
+      })
+    }
+  })
   const { rooms } = server.app
   const peer = await connect(server, { token: server.token('ada') })
   const gone = await connect(server, { token: server.token('bob') })
@@ -72,12 +84,22 @@ t.test('whom the server puts into a room while the adapter is away is in it once
   await rooms.leave({ user: 'ada' }, 'chat/3')
   t.equal(await rooms.join({ user: 'ada' }, 'chat/3'), 0)
   gone.close()
+  t.equal(await rooms.join({ user: 'ada' }, 'chat/5'), 0)
+  peer.send({ type: 'leave', room: 'chat/5', id: 'x' })
+  t.match(await peer.next('error'), { data: { code: 'not_joined' } })
   const before = asked
   await until('another attempt that fails', () => asked > before)
   isAway = false
   const heard = [await peer.next('joined'), await peer.next('joined')].map(({ room }) => room)
   t.same(heard.sort(), ['chat/1', 'chat/3'])
   await peer.fence()
-  t.same([await membersOf(server, 'chat/2'), await membersOf(server, 'chat/4')], [0, 0])
+  for (const room of ['chat/2', 'chat/4', 'chat/5']) t.equal(await membersOf(server, room), 0, room)
   t.same(server.loud, [], 'nobody was refused')
+  t.equal(await rooms.join({ user: 'ada' }, 'shop/1'), 0)
+  // By then it would have been tried again.
+  isAway = true
+  t.equal(await rooms.join({ user: 'ada' }, 'chat/6'), 0)
+  isAway = false
+  t.match(await peer.next('joined'), { room: 'chat/6' })
+  t.same(greeted, ['shop/1'], 'the hook that refused is not called again')
 })

@@ -119,6 +119,43 @@ t.test('who was put back by the server into a room that was then taken from the 
   await own.denials.deny(subject, Date.now() + 60_000, (await version(subject))! + 1)
   own.host.missed()
   t.match(await ada.next('left'), { room: 'chat/1', data: { code: 'revoked' } })
+  t.equal(await rooms.join({ user: 'ada' }, 'chat/1'), 1)
+  await ada.next('joined')
+  const before = compared
+  own.host.missed()
+  await until('it is compared once more', () => compared > before)
+  await ada.fence()
+  t.equal((await rooms.connections({ room: 'chat/1' })).total, 1, 'whom the server puts back after that stays')
+})
+
+t.test('who is taken out of a room and put back while a comparison asks for the denial stays', async (t) => {
+  const own = await node(t)
+  const { rooms } = own.app
+  const ada = await enter(t, own, 'ada')
+  const take = async (): Promise<void> => {
+    await rooms.revoke({ user: 'ada', room: 'chat/1' }, { until: Date.now() + HOUR })
+    t.match(await ada.next('left'), { room: 'chat/1' })
+    t.equal(await rooms.join({ user: 'ada' }, 'chat/1'), 1)
+    await ada.next('joined')
+  }
+  await take()
+  const version = own.denials.version!.bind(own.denials)
+  let answer = (): void => {}
+  const asked = new Promise<void>((resolve) => {
+    own.denials.version = async (of) => {
+      resolve()
+      await new Promise<void>((resolve) => { answer = resolve })
+      return await version(of)
+    }
+  })
+  own.host.missed()
+  await asked
+  own.denials.version = version
+  await take()
+  answer()
+  await ada.fence()
+  await ada.fence()
+  t.equal((await rooms.connections({ room: 'chat/1' })).total, 1)
 })
 
 t.test('a broker that cannot be asked is asked again, and one that has lost its data once the others have told it', async (t) => {

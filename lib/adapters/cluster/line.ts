@@ -1,7 +1,7 @@
 import { isFields } from '../broker/stored.js'
 
 /** The form of the batches: both ends have to speak the same one. */
-export const VERSION = 1
+export const VERSION = 2
 
 /** What one turn of the event loop sends by a channel: one message, however many calls and events it holds. */
 export interface Batch {

@@ -124,6 +124,7 @@ class NatsAdapter implements Adapter {
       url,
       connection,
       settings,
+      prefix,
       jetstream,
       timeout,
       log,

@@ -15,6 +15,8 @@ export interface NatsLinkOptions {
   readonly url: string | readonly string[]
   readonly connection: NatsConnection | undefined
   readonly settings: Partial<NodeConnectionOptions>
+  /** Stands in each subject of this adapter. */
+  readonly prefix: string
   readonly jetstream: boolean
   /** Milliseconds that one request may take. */
   readonly timeout: number
@@ -192,7 +194,7 @@ export class NatsLink {
           this.#pauses.wake()
         }, () => {})
       } else if (status.type === 'staleConnection') this.#standing.link.known()
-      else if (status.type === 'error') this.#warn(status.error)
+      else if (status.type === 'error' && this.#isOurs(status.error)) this.#warn(status.error)
       else if (status.type === 'update' && this.#isUp) {
         const { added = [], deleted = [] } = status
         if (added.length + deleted.length > 0) this.#options.onParted()
@@ -374,6 +376,13 @@ export class NatsLink {
         }
       }
     })
+  }
+
+  /** Whether an error of the connection is about this adapter: that of an application has others of its own. */
+  #isOurs (error: unknown): boolean {
+    const { connection, prefix } = this.#options
+    const denied = deniedBy(error)
+    return connection === undefined || denied === undefined || denied.subject.includes(prefix)
   }
 
   #warn (error: unknown): void {

@@ -19,6 +19,7 @@ t.test('nats: who is kept out for longer than the bucket keeps anything stays ou
     url: (await startNats(t)).url,
     connection: undefined,
     settings: {},
+    prefix: 'realtime',
     jetstream: true,
     timeout: 2_000,
     log,

@@ -19,6 +19,7 @@ async function opened (t: Test, timeout: number, late = 0, server = new Greeter(
     url: await server.listen(t),
     connection: undefined,
     settings: {},
+    prefix: 'realtime',
     jetstream: false,
     timeout,
     log,

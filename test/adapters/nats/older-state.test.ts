@@ -144,6 +144,7 @@ async function bucket (t: Test): Promise<Bucket> {
     url: '',
     connection: given,
     settings: {},
+    prefix: 'realtime',
     jetstream: true,
     timeout: 300,
     log,

@@ -147,10 +147,11 @@ export function createListing<V extends object> (options: ListingOptions<V>): Li
   }
   back.addEventListener('click', () => {
     after = before.pop()
+    next = undefined
     void turnOver()
   })
   forth.addEventListener('click', () => {
-    // Where the next page begins is known again with the answer: a second click before it would turn to the same one.
+    // Where the next page begins is known again with the answer; a click before it would turn to a wrong one.
     if (next === undefined) return
     before.push(after)
     after = next
