@@ -22,7 +22,7 @@ function textOf (node: ts.Node | undefined): string | undefined {
  * The messages of every error that is thrown for a misuse, by its code, as `new REALTIME_ERR_...(message)` and
  * `misuse(code, message)` have them in the source of the library.
  */
-function messages (): Map<string, string[]> {
+function readMessages (): Map<string, string[]> {
   const found = new Map<string, string[]>()
   const add = (code: string, message: string | undefined): void => {
     // What is a name or a value and nothing else says nothing.
@@ -46,9 +46,13 @@ function messages (): Map<string, string[]> {
   return found
 }
 
+// A page asks for the messages of each code, and to read the whole source takes a second.
+let known: Map<string, string[]> | undefined
+
 /** A line for each message of a code. @throws an error where the source has none */
 export function messageList (code: string): string {
-  const all = messages().get(code)
+  known ??= readMessages()
+  const all = known.get(code)
   if (all === undefined) throw new Error(`lib/ has no message of ${code}`)
   return all.map((message) => `- \`${message.replaceAll('`', '\'').replaceAll(/\s+/g, ' ')}\``).join('\n')
 }

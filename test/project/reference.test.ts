@@ -11,7 +11,7 @@ import { CLIENT_FRAMES, frameSchema, SERVER_FRAMES } from '../../lib/protocol/fr
 import { RESERVED_TYPES } from '../../lib/protocol/frames.js'
 import { RESERVED_SEGMENTS } from '../../lib/rooms/declaration.js'
 import { fill } from '../../scripts/documents/fill.js'
-import { documentOf, PAGES, ROOT, rowsOf } from '../helpers/documents.js'
+import { documentOf, PAGES, proseOf, ROOT, rowsOf } from '../helpers/documents.js'
 
 const CODES = documentOf('docs/reference/codes.md')
 const OPTIONS = documentOf('docs/reference/options.md')
@@ -370,4 +370,28 @@ t.test('the metrics, and the figures of benchmarks, are those of the registry an
     t.equal(fill(text), text, `${path}; npm run docs:figures brings it up to date`)
   }
   t.ok(count > 10, `${count} places`)
+})
+
+/** The sentences of a page, each with `§` in the place of a figure that is taken out of bench/. */
+function sentencesOf (page: string): string[] {
+  return proseOf(page)
+    .replaceAll(/<!-- figure: .+? -->.*?<!-- end -->/g, '§')
+    .replaceAll(/`[^`\n]*`/g, '')
+    .split(/\n+|(?<=[.!?]) (?=[^a-z])/)
+}
+
+const MEASURED = /\bmeasured\b|\bour (?:own )?(?:measurement|benchmark)|\bin our runs?\b|\]\(\S*bench\/\w+\.md\)/i
+const AMOUNT = /(?<![\w-])\d[\d ]*(?:\.\d+)? ?(?:µs|ms|s|[kM]B|[KMG]iB|bytes|%|times)(?!\w)/
+const IN_WORDS = /\b(?:twice|half|tenths?|hundredths?|times as|(?:one|two|three|four|five|ten) (?:to \w+ )?(?:milli)?seconds?)\b/
+
+t.test('what a page says was measured is a figure out of bench/, or has no amount', async (t) => {
+  let count = 0
+  for (const page of PAGES) {
+    for (const sentence of sentencesOf(page)) {
+      if (!MEASURED.test(sentence)) continue
+      count++
+      if (!sentence.includes('§') && (AMOUNT.test(sentence) || IN_WORDS.test(sentence))) t.fail(`${page}: ${sentence}`)
+    }
+  }
+  t.ok(count > 10, `${count} sentences`)
 })
