@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import Fastify from 'fastify'
 import realtime from 'fastify-realtime'
 import { redis } from 'fastify-realtime/redis'
-import { findProgram, freePort, listening, run, stop } from '../cluster/programs.js'
+import { findProgram, runRedis, stop } from '../programs.js'
 import { orders } from './rooms.js'
 
 /** milliseconds until a bridge that has died is started again */
@@ -43,13 +43,8 @@ export async function setStage (...needed: string[]): Promise<Stage> {
     return child
   }
 
-  const port = await freePort()
-  const server = keep(run(programs.get('redis-server')!, [
-    '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '',
-    '--logfile', join(directory, 'redis.log')
-  ]))
-  await listening('redis-server', port, server)
-  const url = `redis://127.0.0.1:${port}`
+  const { redis: server, url } = await runRedis(programs.get('redis-server')!, directory)
+  keep(server)
 
   const app = Fastify({ forceCloseConnections: true })
   // A demo: whoever gives a name as token is that user, and may look at every order.

@@ -5,8 +5,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { findProgram, freePort, listening, run, runRedis, stop } from '../programs.js'
 import { advice } from './advice.js'
-import { findProgram, freePort, listening, run, stop } from './programs.js'
 
 const NODES = 2
 const NEEDED = ['redis-server', 'nginx']
@@ -44,17 +44,6 @@ async function end (code: number): Promise<void> {
 process.on('exit', () => { for (const child of Object.values(children).flat()) child.kill('SIGKILL') })
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => { void end(0) })
 
-async function startRedis (): Promise<string> {
-  const port = await freePort()
-  const redis = run(programs.get('redis-server')!, [
-    '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '',
-    '--logfile', join(directory, 'redis.log')
-  ])
-  children.redis.push(redis)
-  await listening('redis-server', port, redis)
-  return `redis://127.0.0.1:${port}`
-}
-
 async function startNode (environment: NodeJS.ProcessEnv): Promise<{ address: string, pid: number }> {
   const node = fork(fileURLToPath(new URL('node.ts', import.meta.url)), {
     env: { ...process.env, ...environment },
@@ -84,10 +73,12 @@ async function startNginx (addresses: readonly string[]): Promise<string> {
 }
 
 try {
-  const environment = { REDIS_URL: await startRedis(), JWT_SECRET: randomBytes(32).toString('hex') }
+  const { redis, url: redisUrl } = await runRedis(programs.get('redis-server')!, directory)
+  children.redis.push(redis)
+  const environment = { REDIS_URL: redisUrl, JWT_SECRET: randomBytes(32).toString('hex') }
   const nodes = await Promise.all(Array.from({ length: NODES }, async () => await startNode(environment)))
   const url = await startNginx(nodes.map(({ address }) => address))
-  console.log(advice(url, environment.REDIS_URL, nodes))
+  console.log(advice(url, redisUrl, nodes))
 } catch (error) {
   console.error((error as Error).message)
   await end(1)

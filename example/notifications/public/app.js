@@ -2,9 +2,8 @@ import { connect } from '/client.js'
 
 const $ = (id) => document.getElementById(id)
 const user = new URL(location.href).searchParams.get('user') ?? 'ada'
-for (const link of document.querySelectorAll('nav a')) {
-  if (link.href.endsWith(`user=${user}`)) link.setAttribute('aria-current', 'page')
-}
+const links = [...document.querySelectorAll('nav a')]
+links.find(({ href }) => href.endsWith(`user=${user}`))?.setAttribute('aria-current', 'page')
 
 const token = async () => (await (await fetch(`/login/${encodeURIComponent(user)}`, { method: 'POST' })).json()).token
 /** A call of the REST routes, with the same token as the link. */
@@ -15,7 +14,6 @@ client.on('state', ({ state }) => {
   $('state').dataset.state = state
   $('state-text').textContent = { connecting: 'Connecting', open: 'Connected', reconnecting: 'Reconnecting' }[state] ?? 'Closed'
 })
-
 client.on('gap', () => { $('error').textContent = 'Some notices were missed: more than the server keeps.' })
 
 // Every connection of the user is in this room from the start. `join` listens, and `last` asks for what came before.
@@ -23,10 +21,9 @@ const inbox = client.join(`@user/${encodeURIComponent(user)}`, { last: 50 })
 const seen = `seen-${user}`
 let newest = 0
 
-inbox.on('shipped', ({ data, timestamp }) => {
+inbox.on('shipped', ({ data: { what, order }, timestamp }) => {
   newest = timestamp
-  const item = document.createElement('li')
-  item.textContent = `${data.what} is on its way (order ${data.order})`
+  const item = Object.assign(document.createElement('li'), { textContent: `${what} is on its way (order ${order})` })
   item.dataset.timestamp = timestamp
   $('notices').prepend(item)
   count()

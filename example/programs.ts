@@ -31,7 +31,7 @@ export async function freePort (wanted = 0): Promise<number> {
   try {
     await once(server, 'listening')
   } catch {
-    throw new Error(`port ${wanted} is taken; name another, e.g. PORT=${wanted + 1} npm run cluster`)
+    throw new Error(`port ${wanted} is taken; name another, e.g. by PORT=${wanted + 1}`)
   }
   const { port } = server.address() as AddressInfo
   server.close()
@@ -64,6 +64,17 @@ export async function listening (name: string, port: number, child: ChildProcess
       socket.destroy()
     }
   }
+}
+
+/** A Redis on a free port, with nothing on disk but its log. */
+export async function runRedis (path: string, directory: string): Promise<{ redis: ChildProcess, url: string }> {
+  const port = await freePort()
+  const redis = run(path, [
+    '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '',
+    '--logfile', join(directory, 'redis.log')
+  ])
+  await listening('redis-server', port, redis)
+  return { redis, url: `redis://127.0.0.1:${port}` }
 }
 
 export async function stop (child: ChildProcess): Promise<void> {
