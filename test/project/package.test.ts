@@ -138,4 +138,16 @@ t.test('the packed package, as an app installs it', { skip }, async (t) => {
     const text = readFileSync(join(unpacked, 'dist/client/load-socket.js'), 'utf8')
     t.match(text, /import\((?=[^)]*webpackIgnore: true)(?=[^)]*@vite-ignore)/)
   })
+
+  await t.test('React Native gets a file without ws, and Metro no import by a variable, which it refuses', async (t) => {
+    const manifest = readFileSync(join(unpacked, 'package.json'), 'utf8')
+    const { 'react-native': instead } = JSON.parse(manifest) as { 'react-native': Record<string, string> }
+    const ofPages = tarball.files
+      .filter((path) => /^dist\/(client|react|vue|contract|ai)\/.+\.js$/.test(path))
+      .map((path) => `./${path}`)
+    const byVariable = ofPages.filter((path) =>
+      /\bimport\((?:\s|\/\*[^]*?\*\/)*[^\s'"/]/.test(readFileSync(join(unpacked, path), 'utf8')))
+    t.same(byVariable, Object.keys(instead))
+    for (const path of Object.values(instead)) t.ok(ofPages.includes(path), path)
+  })
 })
