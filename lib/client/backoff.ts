@@ -6,6 +6,6 @@ const MOST = 20_000
  *
  * @param attempt attempts that failed before this one
  */
-export function backoff (attempt: number, random: () => number = Math.random): number {
-  return Math.min(MOST, BASE + random() * Math.min(MOST, BASE * 2 ** attempt))
+export function backoff (attempt: number): number {
+  return Math.min(MOST, BASE + Math.random() * Math.min(MOST, BASE * 2 ** attempt))
 }

@@ -1,5 +1,5 @@
 import { failure, refused } from './errors.js'
-import { canStream } from './platform.js'
+import { canStream, here } from './platform.js'
 import type { ConnectOptions, Transport } from './types.js'
 
 const NUMBER = /^number (?!-|0$|N)/
@@ -30,6 +30,7 @@ function check (given: object, known: Readonly<Record<string, RegExp>>): void {
 
 /** @throws an error of code `REALTIME_ERR_OPTIONS` that names the option, its value and the known options */
 export function checkOptions (options: ConnectOptions): void {
+  check({ options }, { options: /^o/ })
   check(options, OPTIONS)
   check(options.queue ?? {}, QUEUE)
 }
@@ -48,14 +49,18 @@ export function possibleTransports ({
 }
 
 /**
- * @returns the URL, which is absolute
+ * @returns the URL, which is absolute; where a page is rendered on a server it may be a path
  * @throws an error of code `REALTIME_ERR_OPTIONS`
  */
-export function checkUrl (url: string, page: string | undefined): string {
-  let base
+export function checkUrl (given: string | URL): string {
+  const { location, navigator } = here
   try {
-    base = typeof URL === 'function' ? new URL(url, page).href : url
+    // What is neither throws here, as a URL does below that cannot be read.
+    const url = (given as URL).href ?? given as string
+    const isPath = url.startsWith('/') && !/[?#]/.test(url)
+    if (isPath && !location && navigator?.product !== 'ReactNative') return url
+    const absolute = typeof URL === 'function' ? new URL(url, location?.href).href : url
+    if (/^(ws|http)[^?#]+$/.test(absolute)) return absolute
   } catch {}
-  if (/^(ws|http)[^?#]+$/.test(base!)) return base!
-  throw misuse(`${url} is no URL of an endpoint, has a query, or no host`)
+  throw misuse(`${given} is no URL of an endpoint, has a query, or no host`)
 }

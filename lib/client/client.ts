@@ -24,7 +24,7 @@ const AGAIN = 1_000
 /**
  * Makes a client, and connects it.
  *
- * @param url absolute, with the scheme http(s) or ws(s), without a query
+ * @param url without a query; absolute, with the scheme http(s) or ws(s), or else a path, which is never dialled
  * @param options of whose parts the later ones are around the earlier ones
  */
 export function createClient (url: string, options: CoreOptions): CoreClient {
@@ -53,7 +53,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     const error = failure({ ...reason, room: room.name })
     room.handles.delete(handle)
     if (!room.handles.size) rooms.delete(room.name)
-    for (const message of queue.waiting.values()) if (message.handle === handle) message.settle(error)
+    queue.waiting.forEach((message) => { if (message.handle === handle) message.settle(error) })
     handle.close(error, isMeant)
   }
 
@@ -142,16 +142,16 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       /** 0 where it waits for no other, nor any other for it; otherwise 1. */
       const weight = +!room.entered.concurrent?.includes(frame.type)
       if (!calls.has(frame.id)) {
-        if (!room.isIn || (weight && room.flying >= most)) continue
+        if (!room.isIn || (weight && room.flying! >= most)) continue
         const sendAt = room.sendAt[weight]!
         const wait = sendAt > at ? sendAt - at : (room.take ?? take)(weight)
         if (wait) {
           // Those behind it in its room wait with it, and no other room: what it waits for may be of its room alone.
-          room.flying += weight * most
+          room.flying! += weight * most
           line.after(weight + room.name, wait, pump)
         } else deliver(message, weight)
       }
-      room.flying += weight
+      room.flying! += weight
     }
   }
 
@@ -239,7 +239,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     whereOf: (asked) => asked
       .map(({ position }, index) => position ? `&at=${index}:${position.epoch}:${position.offset}` : '').join('')
   }
-  for (const part of options.use ?? []) (part as Part)(core)
+  options.use?.forEach((part) => { (part as Part)(core) })
   line.reconnect()
 
   return Object.assign(shown, {

@@ -5,7 +5,6 @@ import type { Part } from './part.js'
 import {
   answers, diagnosis, liveState, members, oldEngines, packageSocket, roomLimit, serverJoins, tickets, upward, wake
 } from './parts/index.js'
-import { here } from './platform.js'
 import { shareLater } from './share-later.js'
 import { reload, snapshot } from './snapshot.js'
 import { growingTexts, partsOf } from './texts.js'
@@ -29,11 +28,6 @@ const methods: Part = (core) => {
   }
 }
 
-/** A page that is rendered on a server connects once it is in a browser, where the same code runs again. */
-const unconnected: Part = ({ line }) => {
-  line.prepare = async () => await new Promise(() => {})
-}
-
 const PARTS = [
   members, liveState, growingTexts, answers, serverJoins, packageSocket, tickets, wake, diagnosis, upward, oldEngines,
   roomLimit, methods
@@ -44,18 +38,17 @@ const PARTS = [
  * client for good.
  *
  * @param url prefix of the endpoint: `/ws`, or an absolute URL with http(s) or ws(s), without a query. Where a page is
- *   rendered on a server, a URL without a host does nothing: the client stays `connecting`
- * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for an invalid URL
+ *   rendered on a server, `/ws` does nothing: the client stays `connecting`. An absolute URL connects there too
+ * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for what is no such URL
  */
-export function connect (url: string, options: ConnectOptions = {}): Client {
+export function connect (url: string | URL, options: ConnectOptions = {}): Client {
   checkOptions(options)
   const { share, ...rest } = options
   const shared = share === true ? shareLater : share
-  const isRendered = url.startsWith('/') && !here.location && here.navigator?.product !== 'ReactNative'
   // What is joined has all its parts now.
-  return createClient(checkUrl(url, isRendered ? 'http://page' : here.location?.href), {
+  return createClient(checkUrl(url), {
     ...rest,
     transports: possibleTransports(options),
-    use: [...PARTS, ...isRendered ? [unconnected] : shared ? [shared] : []]
+    use: [...PARTS, ...shared ? [shared] : []]
   }) as Client
 }

@@ -1,4 +1,5 @@
 import { createClient } from './client.js'
+import { failure, refused } from './errors.js'
 import { here } from './platform.js'
 import type { CoreClient, CoreOptions } from './types.js'
 
@@ -7,11 +8,16 @@ import type { CoreClient, CoreOptions } from './types.js'
  * `fastify-realtime/client/parts` are given in `use`, and `iterate`, `snapshot` and `reload` are functions of modules
  * of their own. What the types refuse is not checked.
  *
- * @param url as there; it has no query
- * @throws TypeError for an invalid URL, such as one without a host where there is no page
+ * @param url as there. Where a page is rendered on a server, a path such as `/ws` does nothing: the client stays
+ *   `connecting`
+ * @throws an error of code `REALTIME_ERR_OPTIONS` for a URL with a query or a fragment; TypeError for an invalid one
  */
-export function connect (url: string, options: CoreOptions = {}): CoreClient {
-  return createClient(new URL(url, here.location?.href).href, options)
+export function connect (url: string | URL, options: CoreOptions = {}): CoreClient {
+  // No object of the class URL begins like that.
+  const path = url as string
+  const href = !here.location && /^\//.test(path) ? path : new URL(url, here.location?.href).href
+  if (/[?#]/.test(href)) throw failure(refused('REALTIME_ERR_OPTIONS', 'no endpoint at this URL'))
+  return createClient(href, options)
 }
 
 export type * from './types.js'

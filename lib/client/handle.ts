@@ -1,6 +1,5 @@
 import { listeners } from './listeners.js'
 import type { AnyRoom, Entered, Handle, Room, RoomHost } from './room-types.js'
-import type { SendOptions } from './types.js'
 
 /** Behind what the application is given. */
 const handles = new WeakMap<object, Handle>()
@@ -17,8 +16,6 @@ export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal):
   // The reason is also reported as `error`, so a caller that does not wait for `joined` must not lose its Node process
   // by an unhandled rejection.
   joined.catch(() => {})
-  const send = (type: string, data: unknown, options?: SendOptions): Promise<unknown> =>
-    host.send(handle, type, data, options)
   const leave = (): Promise<void> => host.leave(handle)
   const handle: Handle = {
     room,
@@ -32,8 +29,8 @@ export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal):
       members: room.members,
       state: room.state,
       on,
-      presence: (data: unknown, options?: SendOptions) => send('presence', data, options),
-      send,
+      presence: (...given) => host.send(handle, 'presence', ...given),
+      send: (...given) => host.send(handle, ...given),
       leave
     } as AnyRoom,
     close (error, isMeant) {

@@ -26,10 +26,10 @@ export function createLiveness (
   ask: (isProven: boolean) => void,
   dead: () => void
 ): Liveness {
-  let last = 0
-  let begun = 0
-  let pause = 0
-  let isAsked = false
+  let last: number
+  let begun: number
+  let pause: number
+  let isAsked: boolean
 
   const arm = (wait: number): void => { after('ping', wait, check) }
   const probe = (): void => {

@@ -131,9 +131,7 @@ export function createReconnectingLink (
 
   // Whoever is told may call anything: what comes after it asks whether the link is still there.
   const become = (state: Client['state']): void => {
-    if (shown.state === state) return
-    shown.state = state
-    host.say({ state }, 'state')
+    if (shown.state !== state) host.say({ state: shown.state = state }, 'state')
   }
   const http: Http = async (path, init) => await ask(base + path, {
     ...init,
@@ -148,10 +146,12 @@ export function createReconnectingLink (
 
   const dial = async (): Promise<void> => {
     if (signal?.aborted) return line.close()
+    // A page that is rendered on a server connects once it is in a browser, where the same code runs again.
+    if (/^\//.test(url)) return
     const mine = turn = {}
-    const ifMine = <T>(then: (given: T) => unknown) => (given: T): void => { if (turn === mine) then(given) }
+    const ifMine = <T>(then: (given: T) => unknown) => (given: T): unknown => turn === mine && then(given)
     cancel()
-    await line.prepare().catch(ifMine((error) => lost(error instanceof Error ? broken(error) : error as Refused)))
+    await line.prepare().catch(ifMine((error?: Refused) => lost(error?.retry ? error : broken(error))))
     if (turn !== mine) return
     try {
       // It may refuse rooms, of which the application is told.
@@ -297,10 +297,10 @@ export function createReconnectingLink (
       try {
         return typeof source === 'function' ? await source() : source
       } catch (error) {
-        throw broken(error, 'token_failed', `token(): ${String(error)}`)
+        throw broken(error, 'token_failed', 'token(): ' + String(error))
       }
     },
-    prepareSocket: async () => await (WebSocket ?? here.WebSocket),
+    prepareSocket: async () => WebSocket ?? here.WebSocket,
     async prepare () {
       const mine = turn
       const due = now() + timeout * 2
@@ -321,9 +321,7 @@ export function createReconnectingLink (
         relink()
       }
     },
-    open: (events, query) => OPEN[shown.transport]({
-      ...query, base, token: line.token, Socket, http: line.http
-    }, events),
+    open: (events, query) => OPEN[shown.transport]({ ...line, ...query, base, Socket }, events),
     diagnose: async () => await line.http('?verdict=1')
       .then((response) => response.status === 200 ? BLOCKED : refusal(response))
       .catch((error) => broken(error, 'unreachable')),

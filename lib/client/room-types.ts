@@ -72,7 +72,7 @@ export interface Room {
   until: number
   attempt: number
   /** Messages that are under way and keep later ones waiting, counted anew whenever some may be sent. */
-  flying: number
+  flying?: number
   /** Times by `now()` before which messages of each weight are not sent again, once some were refused for now. */
   readonly sendAt: number[]
   /** The room's own rate, where it has one. */

@@ -18,10 +18,9 @@ export function createRoom (
     position: since,
     until: 0,
     attempt: 0,
-    flying: 0,
     sendAt: [],
     entered: {},
-    emit: (detail, ...names) => [...handles].flatMap((handle) => handle.emit(detail, ...names)),
+    emit: (...given) => [...handles].flatMap((handle) => handle.emit(...given)),
     gap () {
       host.say({ room: name, code: 'gap' }, 'gap')
       room.emit({}, 'gap')

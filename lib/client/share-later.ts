@@ -6,13 +6,13 @@ export const shareLater: Part = (core) => {
   if (core.isHub || !canShare()) return
   const { line } = core
   const { prepare } = line
-  // Where it cannot be loaded, as when the server has newer files than the page, nothing is shared.
-  const loading = import('./share.js').catch(() => {}).then((found) => {
-    line.prepare = prepare
-    found?.share()(core)
-  })
+  let loading: Promise<void> | undefined
   line.prepare = async () => {
-    await loading
+    // Where it cannot be loaded, as when the server has newer files than the page, nothing is shared.
+    await (loading ??= import('./share.js').catch(() => {}).then((found) => {
+      line.prepare = prepare
+      found?.share()(core)
+    }))
     if (core.shown.state !== 'closed') await line.prepare()
   }
 }

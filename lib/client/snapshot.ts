@@ -34,13 +34,14 @@ const all = new WeakMap<Handle, Snapshots>()
 const offsetOf = (detail: unknown): number | undefined => (detail as Frame).offset
 
 function positionOf (loaded: Loaded, room: string): Position {
-  if ('epoch' in loaded) return loaded
-  for (const each of (loaded.headers.get('x-realtime-position') as string | null ?? '').split(',')) {
-    const [name, position = ''] = each.trim().split(' ')
-    const [epoch, offset] = position.split(':')
+  // Also where nothing was returned, or the state itself.
+  const { epoch, offset, headers } = (loaded ?? {}) as Partial<Position & Exclude<Loaded, Position>>
+  if (epoch && Number.isInteger(offset)) return loaded as Position
+  for (const each of `${headers?.get?.('x-realtime-position')}`.split(',')) {
+    const [, name, epoch, offset] = /^(\S+) (\S+):(\d+)$/.exec(each.trim()) ?? []
     if (name === room) return { epoch: epoch!, offset: Number(offset) }
   }
-  throw failure(refused('position_missing', `the answer has no position of ${room} in x-realtime-position`))
+  throw failure(refused('position_missing', `load() returned no position of ${room} in the header x-realtime-position`))
 }
 
 function createSnapshots (handle: Handle, load: () => Promise<Loaded>): Snapshots {

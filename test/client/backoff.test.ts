@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import { backoff } from '../../lib/client/backoff.js'
 import { randomBy } from '../helpers/random.js'
@@ -7,18 +8,19 @@ import { randomBy } from '../helpers/random.js'
  * waits for.
  */
 function arrivals (size: number, back: number): { readonly arrived: number[], readonly attempts: number[] } {
-  const random = randomBy(42)
+  const { mock: random } = mock.method(Math, 'random', randomBy(42))
   const arrived: number[] = []
   const attempts: number[] = []
   for (let client = 0; client < size; client++) {
     let clock = 0
     for (let attempt = 0; ; attempt++) {
-      clock += backoff(attempt, random)
+      clock += backoff(attempt)
       attempts.push(clock)
       if (clock >= back) break
     }
     arrived.push(clock - back)
   }
+  random.restore()
   return { arrived, attempts }
 }
 
@@ -35,9 +37,14 @@ function histogram (times: readonly number[], width: number): number[] {
 t.test(
   'the delay lies between half a second and the smaller of twenty seconds and half a second more than the doubled step',
   async (t) => {
+    let drawn: number
+    const { mock: random } = mock.method(Math, 'random', () => drawn)
+    t.teardown(() => { random.restore() })
     for (let attempt = 0; attempt < 40; attempt++) {
-      t.equal(backoff(attempt, () => 0), 500)
-      t.equal(backoff(attempt, () => 1), Math.min(20_000, 500 + Math.min(20_000, 500 * 2 ** attempt)))
+      drawn = 0
+      t.equal(backoff(attempt), 500)
+      drawn = 1
+      t.equal(backoff(attempt), Math.min(20_000, 500 + Math.min(20_000, 500 * 2 ** attempt)))
     }
   }
 )

@@ -2,15 +2,18 @@ import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { connect, type CoreClient, type CoreOptions } from '../../lib/client/core.js'
-import { answers, liveState, members, packageSocket, serverJoins, tickets } from '../../lib/client/parts/index.js'
+import { answers, liveState, members, packageSocket, serverJoins, tickets, wake } from '../../lib/client/parts/index.js'
+import { share } from '../../lib/client/share.js'
 import { growingTexts } from '../../lib/client/texts.js'
 import { defineRoom } from '../../lib/index.js'
 import { behind, rejection, until } from '../helpers/client.js'
 import { start, TRANSPORTS, type Running } from '../helpers/net.js'
 import { board, declareBoard } from '../views/rooms.js'
 
-function dialCore (t: Test, { url, token }: Pick<Running, 'url' | 'token'>, options: CoreOptions = {}): CoreClient {
-  const client = connect(`${url}/ws`, { token: () => token('ada'), timeout: 2_000, WebSocket, ...options })
+function dialCore (
+  t: Test, { url, token }: Pick<Running, 'token'> & { readonly url: string | URL }, options: CoreOptions = {}
+): CoreClient {
+  const client = connect(typeof url === 'string' ? `${url}/ws` : new URL('/ws', url), { token: () => token('ada'), timeout: 2_000, WebSocket, ...options })
   t.teardown(() => { client.close() })
   return client
 }
@@ -52,6 +55,34 @@ for (const transport of TRANSPORTS) {
     }
   })
 }
+
+t.test('the core takes a URL as an object too, and refuses one with a query or a fragment at the call', async (t) => {
+  const app = await start(t)
+  await dialCore(t, { ...app, url: new URL(app.url) }).join('chat/1').joined
+  for (const more of ['?tenant=7', '?', '#top']) {
+    for (const url of [`${app.url}/ws${more}`, new URL(`${app.url}/ws${more}`), `/ws${more}`]) {
+      t.throws(() => connect(url, { transports: ['sse'] }), { code: 'REALTIME_ERR_OPTIONS' }, String(url))
+    }
+  }
+})
+
+t.test('the core does nothing with a path while a page is rendered on a server, and can be closed', async (t) => {
+  let dials = 0
+  class Dialled { constructor () { dials++ } }
+  const fetch = async (): Promise<never> => { throw new Error(`${++dials}`) }
+  for (const transport of TRANSPORTS) {
+    const client = connect('/ws', {
+      WebSocket: Dialled, fetch, token: () => `${++dials}`, transports: [transport], use: [wake, share()]
+    })
+    const { joined } = client.join('chat/1')
+    client.reconnect()
+    await new Promise((resolve) => { setTimeout(resolve) })
+    t.equal(client.state, 'connecting')
+    client.close()
+    t.match(await rejection(joined), { code: 'closed' })
+  }
+  t.equal(dials, 0)
+})
 
 t.test('without tickets a link whose credential expires is replaced, with them it stays', async (t) => {
   const app = await start(t)

@@ -139,10 +139,17 @@ t.test('an option or a URL that is unknown or wrong is refused at the call, by i
     ['/ws?room=1', {}, /has a query/],
     ['', {}, /no URL/],
     ['ftp://a/ws', {}, /ftp:\/\/a\/ws is no URL/],
-    ['http://a/ws?room=1', {}, /has a query/]
+    ['http://a/ws?room=1', {}, /has a query/],
+    [new URL('http://a/ws?room=1'), {}, /has a query/],
+    [undefined, {}, /undefined is no URL/],
+    [null, {}, /null is no URL/],
+    [7, {}, /7 is no URL/],
+    [{ url: '/ws' }, {}, /is no URL/],
+    ['http://a/ws', null, /options cannot be null/],
+    ['http://a/ws', 'token', /options cannot be token/]
   ] as const) {
     t.throws(
-      () => connect(url, options as never),
+      () => connect(url as never, options as never),
       { code: 'REALTIME_ERR_OPTIONS', message: says },
       JSON.stringify([url, options])
     )
@@ -154,6 +161,15 @@ t.test('an option or a URL that is unknown or wrong is refused at the call, by i
     { WebSocket, transports: ['sse', 'polling'] }
   ]) {
     connect('ws://127.0.0.1:9/ws/', options as never).close()
+    connect(new URL('ws://127.0.0.1:9/ws/'), options as never).close()
+  }
+})
+
+t.test('in a page what is neither a text nor a URL is refused, and no path of the page is made of it', async (t) => {
+  Object.assign(globalThis, { location: { href: 'http://a/page' } })
+  t.teardown(() => { Reflect.deleteProperty(globalThis, 'location') })
+  for (const url of [undefined, null, 7, {}, ['/ws']]) {
+    t.throws(() => connect(url as never), { code: 'REALTIME_ERR_OPTIONS', message: /no URL/ }, String(url))
   }
 })
 

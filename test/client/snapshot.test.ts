@@ -164,6 +164,22 @@ t.test('what cannot meet is refused with a code: no position, a room without one
     code: 'position_missing'
   })
   t.match(await rejection(page.room.snapshot(async () => { throw new Error('mine') })), { message: 'mine' })
+  const answer = (position: string): object => ({ headers: new Headers({ 'x-realtime-position': position }) })
+  for (const loaded of [
+    undefined, null, 7, 'n', [], { n: 1 }, { headers: {} }, { epoch: 'a' }, { epoch: 'a', offset: '1' }, { offset: 1 },
+    answer('numbers/1'), answer('numbers/1 zz'), answer('numbers/1 zz:'), answer('numbers/1 zz:z'),
+    answer('numbers/1 :1'), answer('numbers/2 zz:1')
+  ]) {
+    let loads = 0
+    const load = async (): Promise<Loaded> => {
+      loads++
+      return loaded as never
+    }
+    t.match(await rejection(page.room.snapshot(load)), {
+      code: 'position_missing', message: /numbers\/1 in the header x-realtime-position/
+    }, JSON.stringify(loaded))
+    t.equal(loads, 1)
+  }
   const position: Position = { epoch: 'AAAAAAAA', offset: 0 }
   const unmet = rejection(page.room.snapshot(async () => position))
   await page.room.leave()

@@ -63,7 +63,7 @@ export interface Dial {
   readonly rooms: string
   /** Positions and other parameters that only the first request carries. */
   readonly first: string
-  readonly token: string | undefined
+  readonly token?: string | undefined
   readonly Socket: SocketClass
   /** Makes a request with the credential to a path below `base`, within the timeout where no signal is given. */
   readonly http: Http

@@ -26,8 +26,8 @@ export const sse = byRequests(async ({ http, rooms, first }, { frame, heard }, s
   const decoder = new TextDecoder()
   const reader = response.body!.getReader()
   for (;;) {
-    const { done, value } = await reader.read()
-    if (done) return
+    const { value } = await reader.read()
+    if (!value) return
     heard()
     parse(decoder.decode(value as Uint8Array, { stream: true }))
   }

@@ -47,7 +47,7 @@ export const members = eachRoom((room, host, core) => {
       const data = answer?.data as Members & Refused
       // Where each request goes to another node, an older answer may come behind a newer one.
       if (answer?.type === 'ack') data.sequence < room.sequence! || reset(data)
-      else if (data && data.retry !== 'never') core.line.after(`members ${room.name}`, data.retryAfter ?? AGAIN, read)
+      else if (data && data.retry !== 'never') core.line.after(room, data.retryAfter ?? AGAIN, read)
     })
   }
 
