@@ -157,6 +157,32 @@ t.test('a fresh ticket keeps the connection beyond its expiry and asks authorize
   await t.rejects(ada.next('nothing', () => false, 10), { message: /4503/ })
 })
 
+t.test('a connection whose fresh ticket nobody can judge for now ends with unavailable, and leaves no room for good', async (t) => {
+  let isSlow = false
+  const server = await start(t, {
+    timeouts: { handler: 200 },
+    declare: (app) => {
+      declareChat(app, {
+        authorize: async () => {
+          if (isSlow) await new Promise<never>(() => {})
+          return true
+        }
+      })
+    }
+  })
+  const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
+  const answer = await fetch(`${server.url}/ws/ticket`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${server.token('ada')}` }
+  })
+  const { ticket } = await answer.json() as { ticket: string }
+  isSlow = true
+  ada.send({ type: 'auth', id: 'a', data: { ticket } })
+  await ada.ended
+  t.match(await ada.next('', () => true), { type: 'error', data: { code: 'unavailable', retry: 'backoff' } })
+  await t.rejects(ada.next('', () => true, 10), { message: /1013/ })
+})
+
 t.test('a peer that answers no heartbeat is ended with 4408, one that reads is not', async (t) => {
   const server = await start(t, { heartbeat: 150, timeouts: { close: 100 } })
   const [dead, alive] = [
