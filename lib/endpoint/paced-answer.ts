@@ -1,33 +1,45 @@
-import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
-import { PacedResponse } from '../transports/paced-response.js'
+import { PROGRESS } from '../connection/link.js'
 
 /** The body of an answer over HTTP/2, written in pieces, by which one sees that its peer reads on. */
 export class PacedAnswer extends Readable {
   readonly #body: Buffer
-  #paced: PacedResponse | undefined
+  #read = 0
+  #taken = 0
 
   constructor (body: Buffer) {
-    super()
+    // Nothing is read ahead, so that the end comes behind the last piece that was taken.
+    super({ highWaterMark: 0 })
     this.#body = body
   }
 
   get size (): number { return this.#body.length }
 
-  /** Bytes that the peer's window and the kernel have accepted. */
-  get taken (): number { return this.#paced?.taken ?? 0 }
+  /** Bytes that the peer's window and the kernel have accepted, or the stream of a hook that it is piped to. */
+  get taken (): number { return this.#taken }
 
-  /** Fastify writes a body by this call alone. */
-  override pipe<T extends NodeJS.WritableStream> (destination: T): T {
-    const paced = this.#paced = new PacedResponse(destination as unknown as ServerResponse)
-    paced.write(this.#body)
-    paced.end()
+  /** Unlike that of Node it waits for each piece: several that wait together become one write, which tells nothing. */
+  override pipe<T extends NodeJS.WritableStream> (destination: T, options?: { readonly end?: boolean }): T {
+    this.on('data', (piece: Buffer) => {
+      this.pause()
+      destination.write(piece, (error) => {
+        // What a peer that is gone does not get waits for nothing.
+        if (error != null) return
+        this.#taken += piece.length
+        this.resume()
+      })
+    })
+    if (options?.end !== false) this.once('end', () => { destination.end() })
     return destination
   }
 
-  /** For a reader that pipes nothing. */
   override _read (): void {
-    this.push(this.#body)
-    this.push(null)
+    if (this.#read === this.#body.length) {
+      this.push(null)
+      return
+    }
+    const piece = this.#body.subarray(this.#read, this.#read + PROGRESS)
+    this.#read += piece.length
+    this.push(piece)
   }
 }

@@ -169,7 +169,8 @@ export interface TimeoutOptions {
   /**
    * For which a peer may take less than 16 KiB of an answer of a POST, a poll or the stats: its socket is ended then. A
    * WebSocket or stream whose link takes as little for as long is cut with `slow_consumer`. A poll's connection keeps
-   * its slots until then.
+   * its slots until then. Over HTTP/2 nobody knows for sure how much is taken of an answer that a hook of the app makes
+   * a stream of, as compression does.
    *
    * @default 30_000
    */

@@ -1,6 +1,9 @@
 import { connect as dial, type Socket } from 'node:net'
 import http2 from 'node:http2'
+import { pipeline, type Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createGzip, gunzipSync } from 'node:zlib'
 import type { FastifyReply } from 'fastify'
 import t, { type Test } from 'tap'
 import { SlotAudit } from '../../lib/admission/slot-audit.js'
@@ -137,6 +140,89 @@ t.test('over HTTP/2 an answer that is never read is ended after timeouts.write, 
   t.ok(ended < 2_000, `${Math.round(ended)} ms`)
   const before = loads
   await until('the other answers go on', () => loads > before)
+})
+
+interface Loaded { readonly body: Buffer, readonly status: unknown, readonly trailers: http2.IncomingHttpHeaders }
+
+/** Loads the client library over HTTP/2, an answer of many pieces. */
+async function loaded (t: Test, { url }: Running, method = 'GET'): Promise<Loaded> {
+  const session = http2.connect(url)
+  t.teardown(() => { session.destroy() })
+  const stream = session.request({ ':path': '/ws/client.js', ':method': method })
+  let status: unknown
+  let trailers: http2.IncomingHttpHeaders = {}
+  stream.on('response', (headers) => { status = headers[':status'] })
+  stream.on('trailers', (headers) => { trailers = headers })
+  const body = await buffer(stream)
+  await until('the end of the stream', () => stream.closed)
+  return { body, status, trailers }
+}
+
+/** The same as one piece, over HTTP/1.1. */
+async function whole ({ app }: Running): Promise<Buffer> {
+  return (await app.inject('/ws/client.js')).rawPayload
+}
+
+const BROKEN = 'stream closed prematurely'
+
+t.test('over HTTP/2 the log tells of no broken stream where a large answer is read to its end, or is that to a HEAD', async (t) => {
+  const server = await start(t, { fastify: { http2: true } as never })
+  const { body, status } = await loaded(t, server)
+  t.equal(status, 200)
+  t.ok(body.equals(await whole(server)), `${body.length} bytes`)
+  t.match(await loaded(t, server, 'HEAD'), { status: 200, body: Buffer.alloc(0) })
+  await server.app.close()
+  t.same(server.lines.filter((line) => line.includes(BROKEN)), [])
+})
+
+t.test('over HTTP/2 the log tells of a broken stream once where a peer leaves in the middle of a large answer', async (t) => {
+  const server = await start(t, { fastify: { http2: true } as never })
+  const session = http2.connect(server.url, { settings: { initialWindowSize: 20_000 } })
+  t.teardown(() => { session.destroy() })
+  const stream = session.request({ ':path': '/ws/client.js' }).on('error', () => undefined)
+  // Nothing is read, so that no more than the window comes.
+  stream.once('response', () => { stream.close(http2.constants.NGHTTP2_CANCEL) })
+  await until('the line', () => server.lines.some((line) => line.includes(BROKEN)))
+  await server.app.close()
+  t.equal(server.lines.filter((line) => line.includes(BROKEN)).length, 1)
+})
+
+t.test('over HTTP/2 a trailer that an onSend hook of the app sets comes behind a large answer', async (t) => {
+  const server = await start(t, {
+    fastify: { http2: true } as never,
+    before: (app) => {
+      app.addHook('onSend', async (_request, reply) => {
+        reply.trailer('x-sum', (_reply, _payload, done) => { done(null, 'a sum') })
+      })
+    }
+  })
+  const { body, trailers } = await loaded(t, server)
+  t.ok(body.equals(await whole(server)), `${body.length} bytes`)
+  t.equal(trailers['x-sum'], 'a sum')
+})
+
+t.test('over HTTP/2 a hook of the app that pipes a large answer through gzip is told of its end, not of a break', async (t) => {
+  const ends: unknown[] = []
+  const server = await start(t, {
+    fastify: { http2: true } as never,
+    before: (app) => {
+      // As @fastify/compress does it: a hook of the route, behind all others.
+      app.addHook('onRoute', (route) => {
+        if (route.url !== '/ws/client.js' || route.method !== 'GET') return
+        route.onSend = (request, reply, payload, done) => {
+          if (request.raw.httpVersionMajor === 1) {
+            done(null, payload)
+            return
+          }
+          void reply.header('content-encoding', 'gzip').removeHeader('content-length')
+          done(null, pipeline(payload as Readable, createGzip(), (error) => { ends.push(error) }))
+        }
+      })
+    }
+  })
+  const { body } = await loaded(t, server)
+  t.ok(gunzipSync(body).equals(await whole(server)), `${body.length} bytes`)
+  t.same(ends, [undefined])
 })
 
 t.test('a poll keeps its slot until its answer is taken or given up, and the grace begins then', async (t) => {
