@@ -79,6 +79,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'rooms whose presence stays incomplete': EXPIRING,
   'why connections ended': EXPIRING,
   'compressed frames': 'one of each frame while it is written',
+  'pieces of what waits for a peer over HTTP/2': 'the buffers of one answer while it is written',
   'pings by the application': CALLS,
   polls: 'one of each connection',
   'HTTP requests of our routes': SOCKETS,
