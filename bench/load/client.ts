@@ -177,7 +177,7 @@ export class Client implements LoadClient {
     this.header(opcode, payload.length)
     if (opcode !== TEXT || payload.length < SHORTEST_EVENT) return
     this.onEvent?.(bodyOf(frame))
-    if (isSampled) this.#totals.latencies.push(age(bodyOf(frame)))
+    if (isSampled) this.#totals.sample(age(bodyOf(frame)))
     if (isTracking === true) this.#track(textOf(frame))
   }
 

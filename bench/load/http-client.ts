@@ -62,7 +62,7 @@ export abstract class HttpClient implements LoadClient {
   protected events (bytes: Buffer): void {
     this.#scanner.scan(bytes, (event) => {
       this.#totals.event()
-      if (this.options.isSampled) this.#totals.latencies.push(age(event))
+      if (this.options.isSampled) this.#totals.sample(age(event))
     })
   }
 

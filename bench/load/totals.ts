@@ -11,6 +11,9 @@ export class Totals {
     if (++this.events === this.#expected) this.#settle()
   }
 
+  /** @param age microseconds; `undefined` of a frame that is no event */
+  sample (age: number | undefined): void { if (age !== undefined) this.latencies.push(age) }
+
   /** Resolves when `events` more than all that were expected before have arrived. */
   expect (events: number): Promise<void> {
     this.#expected += events

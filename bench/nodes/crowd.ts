@@ -56,8 +56,10 @@ class NodesCrowd implements CrowdApi {
   }
 
   #read (payload: Buffer, node: number): void {
-    const publisher = publisherOf(payload);
-    (publisher === node ? this.#own : this.#other).push(age(payload))
+    const publisher = publisherOf(payload)
+    const microseconds = age(payload)
+    if (microseconds === undefined) return
+    (publisher === node ? this.#own : this.#other).push(microseconds)
     this.#tellers[publisher]!.tell()
   }
 

@@ -42,12 +42,14 @@ const ODDS = 1_000
 const NEVER = 600_000_000
 
 /**
- * Microseconds since the event in this frame was made.
+ * Microseconds since the event in this frame was made; `undefined` where it is another frame, such as one of presence.
  *
  * @throws Error for what is no age, since a figure of it would be none
  */
-export function age (payload: Buffer): number {
-  const at = payload.indexOf(KEY, 0, 'latin1') + KEY.length
+export function age (payload: Buffer): number | undefined {
+  const key = payload.indexOf(KEY, 0, 'latin1')
+  if (key === -1) return undefined
+  const at = key + KEY.length
   const made = Number(payload.toString('latin1', at, at + TIMESTAMP))
   const age = moment() - made
   if (age > -ODDS && age < NEVER) return Math.max(0, age)

@@ -85,8 +85,8 @@ export function createAdapterHost (
     missed: () => {
       log.warn(
         { adapter: adapter.name },
-        'messages of other nodes may have been missed: connections are compared with what is revoked; ' +
-          'call join, leave and close of that time again where they matter'
+        'messages of other nodes may have been missed: connections are compared with what is revoked' +
+          '; call join, leave and close of that time again where they matter'
       )
       void recheck.run()
     }

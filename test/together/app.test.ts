@@ -8,6 +8,5 @@ await runTogether(
   'stats/admin',
   'stats/cluster',
   'stats/page',
-  'stats/selection',
-  'stats/stats'
+  'stats/selection'
 )

@@ -392,12 +392,12 @@ t.test('cluster: a message that nobody can read is refused or counted, and the c
     7, [], ['e'], ['e', 'chat/1', {}], ['e', 'chat/1', { head: { t: 'said', s: 1 }, text: '{"a":1}\n{' }],
     ['p', 'chat/1', { sequence: 1e18, joined: [], left: [] }], ['c', 'b', 7], ['z']
   ]
-  for (const item of odd) hear({ realtime: 1, name: 'realtime', tag, number: 0, at: 0, items: [item] })
-  hear({ realtime: 1, name: 'realtime', tag, number: 0, at: 0, items: 'none' })
+  for (const item of odd) hear({ realtime: VERSION, name: 'realtime', tag, number: 0, at: 0, items: [item] })
+  hear({ realtime: VERSION, name: 'realtime', tag, number: 0, at: 0, items: 'none' })
   hear('text of the application')
   t.equal(adapter.stats!().undecodable, odd.length)
   for (const args of [['publish', 'chat/1', { head: {}, data: '{' }, reliable], ['toString'], ['join', 'chat/1']]) {
-    channel.post({ realtime: 1, name: 'realtime', tag, number: 0, at: Infinity, items: [[0.5, ...args], 'odd'] })
+    channel.post({ realtime: VERSION, name: 'realtime', tag, number: 0, at: Infinity, items: [[0.5, ...args], 'odd'] })
   }
   t.equal((await adapter.publish('chat/1', said('hi'), reliable)).recipients, 1)
   t.equal(adapter.stats!().undecodable, odd.length + 3)
@@ -408,7 +408,7 @@ t.test('cluster: a worker whose primary does not answer, or runs another version
   const other = (): Adapter => {
     let hear = (_message: unknown): void => {}
     return clusterBy({
-      post: (message) => { hear({ ...message as object, realtime: 2, items: [] }) },
+      post: (message) => { hear({ ...message as object, realtime: VERSION + 1, items: [] }) },
       listen: (message) => { hear = message },
       close: () => {}
     })

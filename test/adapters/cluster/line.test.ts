@@ -1,11 +1,11 @@
 import t from 'tap'
 import { PendingCalls } from '../../../lib/adapters/cluster/pending-calls.js'
-import { Line, machineTime, type Batch } from '../../../lib/adapters/cluster/line.js'
+import { Line, machineTime, VERSION, type Batch } from '../../../lib/adapters/cluster/line.js'
 
 const TURN = async (): Promise<void> => { await new Promise((resolve) => { setImmediate(resolve) }) }
 
 function taken (number: number): Batch {
-  return { realtime: 1, name: 'realtime', tag: 'a', number: 1, at: machineTime(), taken: number, items: [] }
+  return { realtime: VERSION, name: 'realtime', tag: 'a', number: 1, at: machineTime(), taken: number, items: [] }
 }
 
 for (const isOnTheWay of [true, false]) {
