@@ -6,6 +6,7 @@ import { Refusal } from '../errors/refusal.js'
 import type { Hub } from '../rooms/hub.js'
 import { ALL, userRoom } from '../rooms/built-in.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
+import { isThenable } from '../protocol/thenable.js'
 import { within } from '../structures/within.js'
 
 const NONE: readonly string[] = []
@@ -98,7 +99,7 @@ export class Access {
     const answer = declaration.authorize({ user, userId, params })
     if (answer === true) return
     const timeout = this.#timeout
-    const settled = typeof answer === 'object' && answer !== null
+    const settled = isThenable(answer)
       ? within(timeout, Promise.resolve(answer), () => lateHook('authorize', name, timeout))
       : answer
     return awaited(name, declaration.pattern.source, settled)

@@ -37,7 +37,7 @@ export function checkOrigin (
       (origins === 'same'
         ? isSame(origin, request)
         : typeof origins === 'function'
-          ? redacting(request, () => origins(origin, request)) === true
+          ? isAnsweredTrue(redacting(request, () => origins(origin, request) as unknown))
           : origins.includes(origin))
     if (!isAllowed) throw new Refusal('origin_refused', { why: compared(origin, request, origins) })
     return
@@ -55,6 +55,12 @@ export function checkOrigin (
       }
     })
   }
+}
+
+function isAnsweredTrue (answer: unknown): boolean {
+  // A promise is no answer, and a failure of it would end the process.
+  if (answer instanceof Promise) answer.catch(() => {})
+  return answer === true
 }
 
 /**

@@ -19,7 +19,13 @@ export interface SlotLimits {
 type OnTaken = (limit: WatchedLimit, used: number, most: number, of?: object) => void
 
 /** A place in a room with a capacity. `fence` is that of the lease that is held for it, 0 for none. */
-interface Place { readonly capacity: number, fence: number }
+interface Place {
+  readonly capacity: number
+  /** Fence of its lease, 0 for none. */
+  fence: number
+  /** Whether it was lent and given back: only then a lease that is missing is nobody else's to take. */
+  isBack?: true
+}
 
 /** The slots of one connection. `rooms` are those with a capacity; the map is made when there is one. */
 interface Holder {
@@ -331,8 +337,11 @@ export class Slots {
     held.lent = undefined
     held.isUserReleased = false
     bump(this.#users, held.user, 1)
-    for (const [name, place] of lent) this.#takeRoom(held, name, place.capacity, place)
-    if (this.#leases !== undefined) this.#leaseBack(holder, held, lent).catch(this.#onError)
+    for (const [name, place] of lent) {
+      place.isBack = true
+      this.#takeRoom(held, name, place.capacity, place)
+    }
+    if (this.#leases !== undefined) this.#leaseBack(holder, held).catch(this.#onError)
   }
 
   /**
@@ -341,13 +350,12 @@ export class Slots {
    *
    * @throws what came of the first that failed, after which those that are missing are asked for again
    */
-  async #leaseBack (holder: string, held: Holder, lent: ReadonlyMap<string, Place>): Promise<void> {
+  async #leaseBack (holder: string, held: Holder): Promise<void> {
     // One lease that cannot be taken keeps none of the others back, since only those that are taken are renewed.
     const results = await Promise.allSettled([
       held.userFence === 0 ? this.#leaseUser(holder, held) : undefined,
-      ...[...lent].map(async ([name, place]) => {
-        const isMissing = place.fence === 0 && held.rooms?.get(name) === place
-        if (isMissing) await this.#leaseRoom(held, holder, name, place.capacity)
+      ...[...held.rooms ?? []].map(async ([name, { isBack, fence, capacity }]) => {
+        if (isBack === true && fence === 0) await this.#leaseRoom(held, holder, name, capacity)
       })
     ])
     const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []))
@@ -355,7 +363,7 @@ export class Slots {
     if (errors.length === 0 || this.#holders.get(holder) !== held || held.lent !== undefined) return
     if (errors.some(isTaken)) return this.#onLost(holder)
     clearTimeout(held.again)
-    held.again = after(() => { this.#leaseBack(holder, held, lent).catch(() => {}) }, AGAIN).unref()
+    held.again = after(() => { this.#leaseBack(holder, held).catch(() => {}) }, AGAIN).unref()
     throw errors[0]
   }
 

@@ -62,7 +62,7 @@ export class RemoteControl {
   readonly #options: RemoteControlOptions
   readonly #heard = new ExpiringMap<true>(MAX_HEARD)
   /** Lasts while connections are being taken out of rooms. */
-  #out: Promise<unknown> | undefined
+  #out: Promise<unknown> = Promise.resolve()
 
   constructor (options: RemoteControlOptions) {
     this.#options = options
@@ -224,9 +224,7 @@ export class RemoteControl {
   /** Takes connections out of a room, before any of them is put in by a message that comes later. */
   async #takeOut (peers: Iterable<Peer>, step: (peer: Peer) => void): Promise<void> {
     const taking = inTurns(peers, AT_ONCE, step)
-    const out = this.#out = Promise.allSettled([this.#out, taking]).then(() => undefined)
-    await out
-    if (this.#out === out) this.#out = undefined
+    this.#out = Promise.allSettled([this.#out, taking]).then(() => undefined)
     await taking
   }
 

@@ -7,7 +7,7 @@ import { after } from '../structures/timers.js'
 
 export interface RecheckOptions {
   readonly connections: Peers
-  readonly denials: Pick<Denials, 'find' | 'hasHeard'>
+  readonly denials: Pick<Denials, 'find' | 'newest' | 'heardOf'>
   readonly revocations: Revocations
   readonly joins: Pick<Joins, 'leaveByServer'>
 }
@@ -27,6 +27,8 @@ const RESTORED = 15_000
 export class Recheck {
   readonly #options: RecheckOptions
   readonly #running = new Rerun(() => this.#all())
+  /** Which revocations of rooms a comparison has found, and acted on. */
+  readonly #acted = new WeakMap<Peer, Map<string, number>>()
   #again: NodeJS.Timeout | undefined
   #restored: NodeJS.Timeout | undefined
   #isStopped = false
@@ -89,10 +91,14 @@ export class Recheck {
     if (hasLost) connections.renew(peer, { ...peer.identity, hasLost })
     for (const room of rooms) {
       const membership = peer.rooms.get(room)
-      // The server has put it back since: with the denial that this node heard of, nobody was left there.
-      if (membership?.isByServer === true && await denials.hasHeard(userId, room)) continue
+      const newest = await denials.newest(userId, room)
       // It may have been taken out, and put back, while that was asked.
       if (peer.rooms.get(room) !== membership) continue
+      const acted = this.#acted.get(peer) ?? new Map<string, number>()
+      // With the newest that this node has acted on nobody was left there: the server has put it back since.
+      const last = Math.max(denials.heardOf(userId, room) ?? -1, acted.get(room) ?? -1)
+      if (membership?.isByServer === true && newest <= last) continue
+      this.#acted.set(peer, acted.set(room, newest))
       revocations.add({ user: userId, room, isTaken: true })
       joins.leaveByServer(peer, room, 'revoked')
     }

@@ -153,20 +153,15 @@ export class Denials {
     return { isUser, isToken, hasLost, rooms: lost }
   }
 
-  /**
-   * Whether this node itself remembers that a room was taken from a user, and has acted on it when it heard: the last
-   * time too, as far as the adapter tells.
-   */
-  async hasHeard (userId: string, room: string): Promise<boolean> {
-    const subject = keyOfKind('member', userId, room)
-    const version = await this.#options.store?.version?.(subject) ?? 0
-    // What this node hears of while it waits counts.
-    const heard = this.#denied.get(subject, Date.now())
-    if (heard === undefined) return false
-    if (version <= (heard.version ?? 0)) return true
-    // The caller acts on it now: whom the server puts back from here on stays.
-    this.remember(subject, heard.until, version)
-    return false
+  /** Which revocation of a room the adapter keeps as the newest; 0 where it does not tell one from another. */
+  async newest (userId: string, room: string): Promise<number> {
+    return await this.#options.store?.version?.(keyOfKind('member', userId, room)) ?? 0
+  }
+
+  /** The newest revocation of a room of which this node has heard; `undefined` where it remembers none. */
+  heardOf (userId: string, room: string): number | undefined {
+    const heard = this.#denied.get(keyOfKind('member', userId, room), Date.now())
+    return heard === undefined ? undefined : heard.version ?? 0
   }
 
   #asked (store: DenialStore, subjects: readonly string[]): Awaitable<boolean> {
@@ -209,7 +204,7 @@ export class Denials {
   async take (userId: string, room: string, until: number): Promise<number | undefined> {
     const subject = keyOfKind('member', userId, room)
     // Those before may have been made by a node whose clock is ahead.
-    const last = Math.max(await this.#options.store?.version?.(subject) ?? 0, this.#versionOf(subject) ?? 0)
+    const last = Math.max(await this.newest(userId, room), this.heardOf(userId, room) ?? 0)
     const version = this.#options.store?.version === undefined ? undefined : Math.max(Date.now(), last + 1)
     // Whoever connects asks for single rooms only where this says that there are such.
     await this.deny(keyOfKind('member', userId), until)
@@ -217,8 +212,6 @@ export class Denials {
     this.#hasTaken = true
     return version
   }
-
-  #versionOf (subject: string): number | undefined { return this.#denied.get(subject, Date.now())?.version }
 
   /**
    * Remembers that a room was taken from a user, as the adapter keeps it.

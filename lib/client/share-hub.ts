@@ -212,7 +212,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     for (const [type, values] of state) {
       for (const data of values.values()) send({ type, data, timestamp: Date.now() } as Frame)
     }
-    // Only of what was removed: any other value that is not here may still be on its way.
+    // Only what was heard to be removed: the server sends values behind the answer to a join, so that one which is
+    // missing here may exist all the same.
     removed.get(room)?.forEach((each) => {
       const { event, key } = each.data!
       if (!state.get(event!)?.has(key!)) send(each)

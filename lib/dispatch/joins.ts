@@ -128,7 +128,7 @@ export class Joins {
   /**
    * @param since the moment of the revocations at which the decision to let it in began
    * @param allowed the identity for which that was decided; absent when the server decides
-   * @param begun is called once it cannot be tried again: `onJoin` begins, or the room is entered
+   * @param begun is called when `onJoin` begins: from then on it cannot be tried again
    * @throws Refusal, also when the connection is gone meanwhile
    */
   async #add (
@@ -138,7 +138,7 @@ export class Joins {
     request: JoinRequest,
     since: number,
     allowed?: Identity,
-    begun: () => void = () => {}
+    begun?: () => void
   ): Promise<Entered> {
     const { slots, roomLimit, access, revocations, preparation } = this.#options
     if (connection.rooms.size + connection.entering >= roomLimit + access.builtIn(connection.userId).length) {
@@ -154,7 +154,6 @@ export class Joins {
     try {
       giveBack = await slots.enter(connection.id, name, found.declaration.capacity)
       ready = await preparation.enter(connection, name, found, request, begun)
-      begun()
       if (allowed !== undefined && allowed !== connection.identity) await this.#askAgain(connection, name, found)
       if (!connection.isOpen || connection.isParked) {
         throw new Refusal('timeout', { message: 'the connection has gone' })
@@ -220,7 +219,7 @@ export class Joins {
   }
 
   /** Never rejects. */
-  async #joinByServerInOrder (asked: Omit<LateJoin, 'until'> & Partial<LateJoin>): Promise<boolean> {
+  async #joinByServerInOrder (asked: LateJoin): Promise<boolean> {
     const { connection, name, since } = asked
     const { replies, rooms } = this.#options
     return await this.#inOrder(connection, name, async () => {

@@ -8,8 +8,8 @@ export interface LateJoin {
   readonly name: string
   /** The moment of the revocations at which the application asked for it. */
   readonly since: number
-  /** When it is given up, by `performance.now()`. */
-  readonly until: number
+  /** When it is given up, by `performance.now()`; absent where it was not held yet. */
+  readonly until?: number
 }
 
 /** Milliseconds until all are tried again, and for which each is: messages of other nodes are kept for as long. */
@@ -49,7 +49,7 @@ export class LateJoins {
   }
 
   /** @returns false where it is not tried again, and has to be refused */
-  hold (asked: Omit<LateJoin, 'until'> & Partial<LateJoin>): boolean {
+  hold (asked: LateJoin): boolean {
     const { connection, name, since, until = performance.now() + PATIENCE } = asked
     const key = keyOf(connection.id, name)
     const known = this.#waiting.get(key)
@@ -109,6 +109,7 @@ export class LateJoins {
     this.#waiting.delete(key)
     this.#waiting.set(key, late)
     const { connection, name, since, until } = late
+    // As it is now: another one may be asked for meanwhile.
     await this.#join({ connection, name, since, until })
     this.#running--
     late.isRunning = false

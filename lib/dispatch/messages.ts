@@ -4,6 +4,7 @@ import type { Awaitable } from '../structures/awaitable.js'
 import { MessageContext } from './contexts.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import type { Parsed, Validator, Violation } from '../protocol/checker.js'
+import { isThenable } from '../protocol/thenable.js'
 import { outgoing, parseNow, sendable, takenOf } from '../rooms/fitting.js'
 import { Handling, Idempotency, type IdempotencyOptions } from './idempotency.js'
 import type { MessageCall } from './message-call.js'
@@ -150,13 +151,14 @@ export class Messages {
     if (rule.reply === undefined) return {}
     const { source } = declaration.pattern
     const what = `${rule.name} of "${source}"`
+    const give = (data: unknown): Outcome => ({ data: takenOf(data, what) })
     if (rule.reply.parse === undefined) {
-      return { data: takenOf(outgoing(rule.reply, reply, this.#options.validateOutput, rule.name, source), what) }
+      return give(outgoing(rule.reply, reply, this.#options.validateOutput, rule.name, source))
     }
     const parsed = rule.reply.parse(reply)
     return parsed instanceof Promise
-      ? parsed.then((made) => ({ data: takenOf(sendable(made, what), what) }))
-      : { data: takenOf(sendable(parsed, what), what) }
+      ? parsed.then((made) => give(sendable(made, what)))
+      : give(sendable(parsed, what))
   }
 }
 
@@ -173,10 +175,6 @@ function fitting (parsed: Parsed): unknown {
 
 function misfit (details: Violation[]): Refusal {
   return new Refusal('invalid_message', { message: `data does not fit: ${describe(details)}`, details })
-}
-
-function isThenable (value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
 function thrown (call: MessageCall, error: unknown, context?: MessageContext): Outcome {

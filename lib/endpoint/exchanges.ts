@@ -163,8 +163,9 @@ function takenOf ({ request: { httpVersionMajor, socket }, paced }: Exchange): n
 
 /** Returns the body to write in pieces, where one of HTTP/2 is larger than one. */
 function pacedOf ({ raw: { httpVersionMajor } }: FastifyRequest, payload: unknown): PacedAnswer | undefined {
-  if (httpVersionMajor === 1 || (typeof payload !== 'string' && !Buffer.isBuffer(payload))) return undefined
-  return payload.length > PROGRESS ? new PacedAnswer(Buffer.from(payload as string)) : undefined
+  if (httpVersionMajor === 1) return undefined
+  const body = typeof payload === 'string' ? Buffer.from(payload) : payload
+  return Buffer.isBuffer(body) && body.length > PROGRESS ? new PacedAnswer(body) : undefined
 }
 
 function cut ({ request, response }: Exchange): void {

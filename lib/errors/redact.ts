@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { isThenable } from '../protocol/thenable.js'
 import { Refusal } from './refusal.js'
 
 /** Errors behind an error that are kept: one may be its own cause. */
@@ -26,7 +27,7 @@ export function redacting<T> (request: FastifyRequest, step: () => T): T {
   }
   try {
     const result = step()
-    return result instanceof Promise ? result.catch(fail) as T : result
+    return isThenable(result) ? Promise.resolve(result).catch(fail) as T : result
   } catch (error) {
     return fail(error)
   }

@@ -1,4 +1,5 @@
 import { MAX_VIOLATIONS, pointer, SchemaFault, type Parsed, type Parser, type Violation } from './checker.js'
+import { isThenable } from './thenable.js'
 
 interface Issue { readonly message: string, readonly path?: Iterable<PropertyKey | { readonly key: PropertyKey }> }
 type Result = { readonly value: unknown, readonly issues?: undefined } | { readonly issues: readonly Issue[] }
@@ -50,10 +51,6 @@ export function standard (schema: { readonly '~standard': unknown }): Parser {
       return Promise.resolve(result).then(parsed)
     }
   }
-}
-
-function isThenable (result: object): result is Promise<Result> {
-  return 'then' in result && typeof result.then === 'function'
 }
 
 /** @throws TypeError for what is no result, so that nothing passes unchecked */

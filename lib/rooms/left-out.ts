@@ -1,5 +1,6 @@
 import { isRoomName } from '../contract/names.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
+import { unreadable } from '../errors/unreadable.js'
 import { isId, MAX_LEFT_OUT, type Except, type LeftOut } from '../protocol/except.js'
 import { nameOf } from './room-name.js'
 
@@ -30,7 +31,8 @@ export function leftOut (
 
 function entryOf (given: unknown): LeftOut {
   if (isId(given)) return { connection: given }
-  const { connection, user, room } = (typeof given === 'object' && given !== null ? given : {}) as LeftOut
+  if (typeof given !== 'object' || given === null || unreadable(given) !== undefined) throw new REALTIME_ERR_OPTIONS(FIX)
+  const { connection, user, room } = given as LeftOut
   if ([connection, user, room].filter((each) => each !== undefined).length !== 1) throw new REALTIME_ERR_OPTIONS(FIX)
   if (room !== undefined) {
     const name = nameOf(room)

@@ -46,10 +46,10 @@ export function createAdmin ({
       return { isScraper: true }
     }
     const user = await known(authenticate(request), expected === undefined ? NO_SCRAPER : SCRAPER)
-    const isAdmin = authorize === undefined
+    const answer: unknown = authorize === undefined
       ? (user as { role?: unknown } | null)?.role === 'admin'
-      : await within(timeout, redacting(request, async () => await authorize(user as User, request)), tooLate) === true
-    if (!isAdmin) throw new Refusal('forbidden', { message: 'only for admins', why: { fix: ADMINS } })
+      : await within(timeout, Promise.resolve(redacting(request, () => authorize(user as User, request))), tooLate)
+    if (answer !== true) throw new Refusal('forbidden', { message: 'only for admins', why: { fix: ADMINS } })
     return { isScraper: false }
   }
 }

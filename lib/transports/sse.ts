@@ -1,4 +1,4 @@
-import { ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Link, LinkEvents } from '../connection/link.js'
 import { LATE, PACE } from '../connection/pace.js'
@@ -39,7 +39,7 @@ export function encodeRetry (milliseconds: number): Buffer {
 function sinkOf (response: ServerResponse): Sink {
   if ('stream' in response) return new PacedResponse(response)
   const { socket } = response
-  return response instanceof ServerResponse && socket instanceof Socket ? socket : response
+  return socket instanceof Socket ? socket : response
 }
 
 /**

@@ -380,6 +380,26 @@ for (const [what, limit] of [['its user', 'user:ann'], ['a room', 'room:chat/1']
   })
 }
 
+t.test('what was lent twice while the store could not be asked is leased again whole', async (t) => {
+  const rooms = ['chat/1', 'chat/2'].map((name) => ({ name, capacity: 1 }))
+  const store = new FakeStore()
+  const { slots } = make({ whenUnavailable: 'refuse' }, store)
+  slots.reserve('old', 'ann', '', rooms)
+  await slots.lease('old', rooms)
+  const wanted = store.sorted
+  for (const [index, room] of rooms.entries()) {
+    slots.reserve(`new-${index}`, 'ann', '', [room], 'old')
+    await settled()
+    store.answer = () => { throw new Refusal('unavailable') }
+    slots.release(`new-${index}`)
+    await settled()
+  }
+  store.answer = () => true
+  await until('all is leased', () => store.sorted.length === wanted.length)
+  t.same(store.sorted, wanted)
+  slots.release('old')
+})
+
 t.test('the connections of a user are those of this node, and those of the others where it has none', async (t) => {
   const store = new FakeStore()
   const { slots } = make({}, store)

@@ -27,7 +27,7 @@ const ANYTHING: readonly unknown[] = [
   unreadable('text'), unreadable('id'), unreadable('user', thrower), unreadable('timeout'), unreadable('order', null),
   { text: circle, by: 'x' }, { id: circle }, { text: 'x', by: 'x', more: circle },
   { user: null }, { user: '\ud800' }, { user: '' }, { user: 5 }, { connection: 5 }, { tokenId: 5 }, { tokenId: '' },
-  { timeout: 'x' }, { timeout: NaN }, { except: 5 }, { idempotencyKey: Symbol('s') }, { since: 5 },
+  { timeout: 'x' }, { timeout: NaN }, { except: 5 }, { except: unreadable('user') }, { except: [unreadable('room', null)] }, { idempotencyKey: Symbol('s') }, { since: 5 },
   { since: { epoch: 5 } }, { limit: NaN }, { limit: 0 }, { cursor: 5 }, { cursor: 'x' },
   { room: 5 }, { room: '../x' }, { until: 'x' }, { until: NaN }, { message: 5 }
 ]

@@ -517,30 +517,47 @@ t.test('an authenticate or a userId that fails with the credential in its error 
   t.match(log, /caused by: TypeError/)
 })
 
-t.test('a function that is given the request and fails with its credential in the error logs none of it', async (t) => {
-  const API_KEY = `canary${'-of-a-key'.repeat(4)}`
-  const fail = (request: { headers: { authorization?: string | undefined } }): never => {
-    const text = `no answer for ${request.headers.authorization!}`
-    throw Object.assign(new Error(text), { config: { headers: { ...request.headers } } })
-  }
-  const server = await start(t, {
-    authenticate: () => ({ sub: 'ada' }),
-    auth: { requireExp: false },
-    stats: { authorize: async (_user, request) => fail(request) },
-    origins: (_origin, request) => fail(request),
-    api: { keys: [{ key: API_KEY, name: 'other', rooms: ['chat/*'], may: ['read'] }], authorize: ({ request }) => fail(request) }
+for (const [how, fails, atOrigins] of [
+  ['throws', (step: () => never) => step(), 500],
+  // A promise is no answer of this one.
+  ['rejects', async (step: () => never) => step(), 403],
+  ['is a query that fails', (step: () => never) => ({
+    then: (_answered: unknown, failed: (error: unknown) => void) => {
+      try {
+        step()
+      } catch (error) {
+        failed(error)
+      }
+    }
+  }), 403]
+] as const) {
+  t.test(`a function that is given the request and ${how} with its credential in the error logs none of it`, async (t) => {
+    const API_KEY = `canary${'-of-a-key'.repeat(4)}`
+    const fail = (request: { headers: { authorization?: string | undefined } }): never => fails(() => {
+      const text = `no answer for ${request.headers.authorization!}`
+      throw Object.assign(new Error(text), { config: { headers: { ...request.headers } } })
+    }) as never
+    const server = await start(t, {
+      authenticate: () => ({ sub: 'ada' }),
+      auth: { requireExp: false },
+      stats: { authorize: (_user, request) => fail(request) },
+      origins: (_origin, request) => fail(request),
+      api: { keys: [{ key: API_KEY, name: 'other', rooms: ['chat/*'], may: ['read'] }], authorize: ({ request }) => fail(request) }
+    })
+    const authorization = `Bearer ${API_KEY}`
+    for (const [url, headers, status] of [
+      ['/ws/stats?format=json', {}, 500],
+      ['/ws/chat/1?verdict=1', { origin: 'https://a.test' }, atOrigins],
+      ['/ws/api/rooms/chat/1', {}, 500]
+    ] as const) {
+      const { statusCode } = await server.app.inject({ url, headers: { ...headers, authorization } })
+      t.equal(statusCode, status, url)
+    }
+    const log = server.lines.join('')
+    t.notMatch(log, /canary/)
+    t.equal(log.split('no answer for Bearer [token]","stack').length, atOrigins === 500 ? 4 : 3)
   })
-  const authorization = `Bearer ${API_KEY}`
-  for (const [url, headers] of [
-    ['/ws/stats?format=json', {}], ['/ws/chat/1?verdict=1', { origin: 'https://a.test' }], ['/ws/api/rooms/chat/1', {}]
-  ] as const) {
-    const { statusCode } = await server.app.inject({ url, headers: { ...headers, authorization } })
-    t.equal(statusCode, 500, url)
-  }
-  const log = server.lines.join('')
-  t.notMatch(log, /canary/)
-  t.equal(log.split('no answer for Bearer [token]","stack').length, 4)
-})
+}
 
 t.test(
   'an authenticate that finds its user without a token is asked, and then silence about the origin is no consent',

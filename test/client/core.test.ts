@@ -6,7 +6,7 @@ import { answers, liveState, members, packageSocket, serverJoins, tickets, wake 
 import { share } from '../../lib/client/share.js'
 import { growingTexts } from '../../lib/client/texts.js'
 import { defineRoom } from '../../lib/index.js'
-import { behind, rejection, until } from '../helpers/client.js'
+import { behind, dialsNothing, rejection, until } from '../helpers/client.js'
 import { start, TRANSPORTS, type Running } from '../helpers/net.js'
 import { board, declareBoard } from '../views/rooms.js'
 
@@ -67,21 +67,7 @@ t.test('the core takes a URL as an object too, and refuses one with a query or a
 })
 
 t.test('the core does nothing with a path while a page is rendered on a server, and can be closed', async (t) => {
-  let dials = 0
-  class Dialled { constructor () { dials++ } }
-  const fetch = async (): Promise<never> => { throw new Error(`${++dials}`) }
-  for (const transport of TRANSPORTS) {
-    const client = connect('/ws', {
-      WebSocket: Dialled, fetch, token: () => `${++dials}`, transports: [transport], use: [wake, share()]
-    })
-    const { joined } = client.join('chat/1')
-    client.reconnect()
-    await new Promise((resolve) => { setTimeout(resolve) })
-    t.equal(client.state, 'connecting')
-    client.close()
-    t.match(await rejection(joined), { code: 'closed' })
-  }
-  t.equal(dials, 0)
+  await dialsNothing(t, (options) => connect('/ws', { ...options, use: [wake, share()] }))
 })
 
 t.test('without tickets a link whose credential expires is replaced, with them it stays', async (t) => {

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import selfsigned from 'selfsigned'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { connect } from '../../lib/client/index.js'
-import { behind, dial, isOpen, rejection, until, type Watched } from '../helpers/client.js'
+import { connect, type ConnectOptions } from '../../lib/client/index.js'
+import { behind, dial, dialsNothing, isOpen, rejection, until, type Watched } from '../helpers/client.js'
 import { chat, start } from '../helpers/net.js'
 import { freePort } from '../helpers/servers.js'
 
@@ -196,19 +196,7 @@ t.test('null is refused as a value of every option, but for a token that the pag
 })
 
 t.test('a client that is made while a page is rendered on a server does nothing, and can be closed', async (t) => {
-  let dials = 0
-  class Dialled { constructor () { dials++ } }
-  const fetch = async (): Promise<never> => { throw new Error(`${++dials}`) }
-  for (const transports of [['websocket'], ['sse'], ['polling']] as const) {
-    const client = connect('/ws', { WebSocket: Dialled, fetch, token: () => `${++dials}`, transports: [...transports] })
-    const { joined } = client.join('chat/1')
-    client.reconnect()
-    await new Promise((resolve) => { setTimeout(resolve) })
-    t.equal(client.state, 'connecting')
-    client.close()
-    t.match(await rejection(joined), { code: 'closed' })
-  }
-  t.equal(dials, 0)
+  await dialsNothing(t, (options) => connect('/ws', options as ConnectOptions))
 })
 
 t.test('a page whose origin CORS does not let in is told apart', async (t) => {

@@ -34,6 +34,22 @@ function createLocks (): object {
   }
 }
 
+const teams = ({ state }: NamedRoom): string => [...(state.get('score') as Map<string, unknown>).keys()].sort().join()
+
+/** Timers of a tab, which can be made to wait. */
+function heldTimers (): { setTimeout (callback: () => void, wait?: number): unknown, hold (): void, free (): void } {
+  let waiting: Array<() => void> | undefined
+  return {
+    setTimeout: (callback, wait) => waiting?.push(callback) ?? setTimeout(callback, wait),
+    hold: () => { waiting = [] },
+    free: () => {
+      const held = waiting ?? []
+      waiting = undefined
+      for (const callback of held) callback()
+    }
+  }
+}
+
 /** Tabs of one browser, each with a realm of its own. */
 function browser (t: Test, { url, token }: Running): (options?: ConnectOptions, globals?: object) => Client {
   const locks = createLocks()
@@ -609,25 +625,20 @@ t.test('a tab that comes back to the shared link has no value that was removed m
   const set = async (team: string): Promise<unknown> => await rooms.broadcast('chat/1', 'score', { team, points: 1 })
   for (const team of ['red', 'blue']) await set(team)
   const open = browser(t, app)
-  let isAway = false
-  const waiting: Array<() => void> = []
-  const later = (callback: () => void, wait?: number): unknown =>
-    isAway ? waiting.push(callback) : setTimeout(callback, wait)
-  const [one, two] = [open(), open({}, { setTimeout: later })]
+  const { setTimeout, hold, free } = heldTimers()
+  const [one, two] = [open(), open({}, { setTimeout })]
   const [stays, back] = [one, two].map((tab) => tab.join('chat/1')) as [NamedRoom, NamedRoom]
   await Promise.all([stays.joined, back.joined])
-  const teams = (room: NamedRoom): string => [...(room.state.get('score') as Map<string, unknown>).keys()].sort().join()
   await until('both have the values', () => [stays, back].every((room) => teams(room) === 'blue,red'))
   const removed: string[] = []
   for (const room of [stays, back]) room.on('removed', ({ key }) => { removed.push(key) })
 
-  isAway = true
+  hold()
   two.reconnect()
   await rooms.remove('chat/1', 'score', 'red')
   await set('green')
   await until('the other tab has heard', () => teams(stays) === 'blue,green')
-  isAway = false
-  for (const callback of waiting) callback()
+  free()
   await until('it has what there is', () => teams(back) === 'blue,green')
   t.same(removed, ['red', 'red'])
 })
@@ -638,20 +649,16 @@ t.test('a tab that comes back to the shared link has no value whose removal only
   const set = async (team: string): Promise<unknown> => await rooms.broadcast('chat/1', 'score', { team, points: 1 })
   for (const team of ['red', 'blue']) await set(team)
   const open = browser(t, app)
-  let isAway = false
-  const waiting: Array<() => void> = []
-  const later = (callback: () => void, wait?: number): unknown =>
-    isAway ? waiting.push(callback) : setTimeout(callback, wait)
+  const { setTimeout, hold, free } = heldTimers()
   const [hub, next] = [open(), open()]
-  const two = open({}, { setTimeout: later })
+  const two = open({}, { setTimeout })
   const [first, second, back] = [hub, next, two].map((tab) => tab.join('chat/1')) as [NamedRoom, NamedRoom, NamedRoom]
   await Promise.all([first.joined, second.joined, back.joined])
-  const teams = (room: NamedRoom): string => [...(room.state.get('score') as Map<string, unknown>).keys()].sort().join()
   await until('all have the values', () => [first, second, back].every((room) => teams(room) === 'blue,red'))
   const removed: string[] = []
   back.on('removed', ({ key }) => { removed.push(key) })
 
-  isAway = true
+  hold()
   two.reconnect()
   await rooms.remove('chat/1', 'score', 'red')
   await set('green')
@@ -659,8 +666,7 @@ t.test('a tab that comes back to the shared link has no value whose removal only
   hub.close()
   await set('white')
   await until('the next tab has the link', () => teams(second) === 'blue,green,white')
-  isAway = false
-  for (const callback of waiting) callback()
+  free()
   await until('it has what there is', () => teams(back) === 'blue,green,white')
   t.same(removed, ['red'])
 })
@@ -684,8 +690,6 @@ t.test('a tab that takes the link over removes no value that still exists, howev
   const tabs = [open(), open({ WebSocket: Slow }), open({ WebSocket: Slow })]
   const rooms = tabs.map((tab) => tab.join('chat/1'))
   await Promise.all(rooms.map(async ({ joined }) => await joined))
-  const teams = ({ state }: NamedRoom): string =>
-    [...(state.get('score') as Map<string, unknown>).keys()].sort().join()
   await until('all have the values', () => rooms.every((room) => teams(room) === 'blue,red'))
   const removed: string[] = []
   for (const room of rooms.slice(1)) room.on('removed', ({ key }) => { removed.push(key) })

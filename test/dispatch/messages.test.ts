@@ -7,6 +7,7 @@ import {
   chat, connect, declareChat, eventually, lobby, postFrame, start, statsOf, TRANSPORTS, type Frame, type NetPeer
 } from '../helpers/net.js'
 import { without } from '../helpers/node-pairs.js'
+import { proxied } from '../helpers/proxied.js'
 import { handshake, RawPeer } from '../helpers/raw.js'
 
 const codeOf = ({ data }: Frame): string => (data as { code: string }).code
@@ -610,22 +611,14 @@ t.test('a reply is what it was when its handler returned it, stored and sent ali
   const claims = adapter.claims!
   let [stored, store] = [0, (): void => {}]
   const all = new Promise<void>((resolve) => { store = resolve })
-  const slow = without(claims, 'isLocal')
-  Object.assign(adapter, {
-    claims: new Proxy(slow, {
-      get (target, name) {
-        if (name !== 'settle') return Reflect.get(target, name) as unknown
-        return async (...args: Parameters<typeof claims.settle>) => {
-          await claims.settle(...args)
-          if (++stored === 3) store()
-          await all
-        }
-      }
-    })
-  })
+  const settle: typeof claims.settle = async (...given) => {
+    await claims.settle(...given)
+    if (++stored === 3) store()
+    await all
+  }
   const state = { total: 0 }
   const server = await start(t, {
-    adapter,
+    adapter: proxied(adapter, { claims: proxied(without(claims, 'isLocal'), { settle }) }),
     declare: (app) => {
       app.room(counter, {
         on: {

@@ -1,9 +1,10 @@
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
+import type { CoreClient, CoreOptions } from '../../lib/client/core.js'
 import { connect, type Client, type ConnectOptions } from '../../lib/client/index.js'
 import type { RealtimeError } from '../../lib/client/types.js'
 import { FaultProxy } from './fault-proxy.js'
-import type { Running } from './net.js'
+import { TRANSPORTS, type Running } from './net.js'
 import { until } from './servers.js'
 
 export interface Watched {
@@ -49,6 +50,23 @@ export async function rejection (promise: Promise<unknown>): Promise<RealtimeErr
     (value) => { throw new Error(`resolved with ${JSON.stringify(value)}`) },
     (error: RealtimeError) => error
   )
+}
+
+/** Holds that a client dials nothing by any transport, whatever is called, and that it can be closed. */
+export async function dialsNothing (t: Test, make: (options: CoreOptions) => CoreClient): Promise<void> {
+  let dials = 0
+  class Dialled { constructor () { dials++ } }
+  const fetch = async (): Promise<never> => { throw new Error(`${++dials}`) }
+  for (const transport of TRANSPORTS) {
+    const client = make({ WebSocket: Dialled, fetch, token: () => `${++dials}`, transports: [transport] })
+    const { joined } = client.join('chat/1')
+    client.reconnect()
+    await new Promise((resolve) => { setTimeout(resolve) })
+    t.equal(client.state, 'connecting')
+    client.close()
+    t.match(await rejection(joined), { code: 'closed' })
+  }
+  t.equal(dials, 0)
 }
 
 export { until }

@@ -15,7 +15,7 @@ const skip = existsSync(`${ROOT}dist/gateway/cli.js`) ? missing('curl', 'openssl
 interface Command { readonly page: string, readonly text: string }
 
 /** What brings packages and an empty folder, and is not typed here. */
-const SETUP = /^(?:npm (?:ci|init|install|pkg set)|mkdir|cd)\b/
+const SETUP = /^(?:npm (?:ci|init|install|pkg set|test$)|mkdir|cd)\b/
 
 const commands: readonly Command[] = PAGES.flatMap(blocksOf)
   .filter(({ language }) => language === 'sh')
@@ -60,7 +60,6 @@ const kit = commandOf('docs/reference/wire-protocol.md', 'npx fastify-realtime c
 const ELSEWHERE: ReadonlyArray<readonly [begins: string, test: string, says: string]> = [
   ['npm start', 'project/example', "startExample(t, 'chat'"],
   // By whoever runs this test.
-  ['npm test', 'project/shell-blocks', 'npm test'],
   ['npm run gateway', 'project/gateway-example', 'example/gateway/start.ts'],
   ['curl 127.0.0.1:3000/ws/chat/1 ', 'project/gateway-example', '/^curl 127'],
   ['npm run bridge:kafka', 'project/bridges', 'example/kafka/start.ts'],

@@ -78,6 +78,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'limits among whose slots': EXPIRING,
   'rooms whose presence stays incomplete': EXPIRING,
   'why connections ended': EXPIRING,
+  'revocations of rooms that a comparison': 'one number for each room that was taken from a connection',
   'compressed frames': 'one of each frame while it is written',
   'pieces of what waits for a peer over HTTP/2': 'the buffers of one answer while it is written',
   'pings by the application': CALLS,

@@ -15,7 +15,6 @@ await runTogether(
   'stories/live-state',
   'stories/member-data',
   'stories/oracle',
-
   'stories/own-messages',
   'stories/server-joins',
   'stories/span-secrets'

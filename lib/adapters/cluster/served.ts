@@ -4,7 +4,7 @@ import type { MemoryAdapter } from '../memory/adapter.js'
 import type { End } from '../memory/presence.js'
 import { boundOf, fieldsOf, listOf, maybe, nameOf, numberOf, textOf } from './checks.js'
 import type { SharedSlots } from './shared-slots.js'
-import { readPublication, readQuery, readSettings, readWrite, writePacket, writePage } from './wire.js'
+import { readPublication, readQuery, readSettings, readWhich, readWrite, writePacket, writePage } from './wire.js'
 
 /** What the calls of one worker act on. */
 export interface Served {
@@ -34,14 +34,9 @@ const entryOf = (value: unknown): { connection: string, userId: string, data?: u
   return { connection: nameOf(connection), userId: nameOf(userId), ...(data === undefined ? {} : { data }) }
 }
 
-const whichOf = (value: unknown): { type: string, key: string } => {
-  const { type, key } = fieldsOf(value)
-  return { type: nameOf(type), key: nameOf(key) }
-}
-
-const knownOf = (value: unknown): ReturnType<typeof whichOf> & { version: number, begun: number, to: number } => {
+const knownOf = (value: unknown): ReturnType<typeof readWhich> & { version: number, begun: number, to: number } => {
   const { version, begun, to } = fieldsOf(value)
-  return { ...whichOf(value), version: numberOf(version), begun: numberOf(begun), to: numberOf(to) }
+  return { ...readWhich(value), version: numberOf(version), begun: numberOf(begun), to: numberOf(to) }
 }
 
 const pairOf = (value: unknown): [key: string, holder: string] => {
@@ -65,11 +60,11 @@ const CALLS: Readonly<Record<string, Call>> = {
   latest: ({ core }, [room]) => core.latest(nameOf(room)).map(writePacket),
   write: ({ core }, [room, step, settings]) => core.texts.write(nameOf(room), readWrite(step), readSettings(settings)),
   read: ({ core }, [room, settings, which]) =>
-    core.texts.read(nameOf(room), readSettings(settings), maybe(which, whichOf)),
+    core.texts.read(nameOf(room), readSettings(settings), maybe(which, readWhich)),
   check: ({ core }, [room, known, settings]) =>
     core.texts.check(nameOf(room), listOf(known).map(knownOf), readSettings(settings)),
   missing: ({ core }, [room, texts, settings]) =>
-    core.texts.missing(nameOf(room), listOf(texts).map(whichOf), readSettings(settings)),
+    core.texts.missing(nameOf(room), listOf(texts).map(readWhich), readSettings(settings)),
   join: ({ core, lasting }, [room, entry, lease]) => {
     core.presence.join(nameOf(room), entryOf(entry), 0, lasting(boundOf(lease)))
   },
@@ -103,7 +98,7 @@ const CALLS: Readonly<Record<string, Call>> = {
   // How long it lasts is what counts: the clock of who asks may have been set since.
   deny: ({ core, unix }, [subject, ms, version]) =>
     core.denials.deny(nameOf(subject), unix() + boundOf(ms), maybe(version, numberOf)),
-  version: ({ core }, [subject]) => core.denials.version?.(nameOf(subject)),
+  version: ({ core }, [subject]) => core.denials.version(nameOf(subject)),
   denied: ({ core }, [subjects]) => core.denials.isDenied(listOf(subjects).map(nameOf)),
   control: ({ tell }, [message]) => { tell(fieldsOf(message)) },
   secret: ({ secret }, [proposed]) => secret(nameOf(proposed))

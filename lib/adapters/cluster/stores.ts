@@ -5,7 +5,7 @@ import type {
 import { keyOf } from '../../protocol/key.js'
 import { Stamps } from '../broker/stamps.js'
 import { fieldsOf, flagOf, listOf, maybe, numberOf, textOf, wordOf } from './checks.js'
-import { readKept } from './wire.js'
+import { readKept, readWhich } from './wire.js'
 import { SHORTEST } from './space.js'
 
 /** Asks the primary, and reads its answer. */
@@ -105,13 +105,8 @@ export function clusterTexts (ask: Ask): TextStore {
       ask('write', [room, step, settings], (answer) => wordOf(answer, WRITTEN)),
     read: (room, settings, which) => ask('read', [room, settings, which], kept),
     check: (room, known, settings) => ask('check', [room, known, settings], kept),
-    missing: (room, texts, settings) => ask('missing', [room, texts, settings], (answer) => listOf(answer).map(whichOf))
+    missing: (room, texts, settings) => ask('missing', [room, texts, settings], (answer) => listOf(answer).map(readWhich))
   }
-}
-
-function whichOf (answer: unknown): { type: string, key: string } {
-  const { type, key } = fieldsOf(answer)
-  return { type: textOf(type), key: textOf(key) }
 }
 
 export function clusterControl (ask: Ask): Control {

@@ -171,11 +171,15 @@ export function readWrite (value: unknown): TextWrite {
   return read
 }
 
+export function readWhich (value: unknown): { readonly type: string, readonly key: string } {
+  const { type, key } = fieldsOf(value)
+  return { type: nameOf(type), key: nameOf(key) }
+}
+
 export function readKept (value: unknown): KeptText {
-  const { type, key, timestamp, part, age } = fieldsOf(value)
+  const { timestamp, part, age } = fieldsOf(value)
   return {
-    type: nameOf(type),
-    key: nameOf(key),
+    ...readWhich(value),
     timestamp: numberOf(timestamp),
     part: readPart(part),
     age: maybe(age, numberOf)

@@ -58,7 +58,7 @@ export class MemoryAdapter implements Adapter {
   readonly removal = true
   readonly presence: MemoryPresence
   readonly claims: ClaimStore
-  readonly denials: DenialStore
+  readonly denials: Required<DenialStore>
   readonly texts: MemoryTexts
   /** Clock of Unix time, by which versions begin and denials end. */
   readonly #now: () => number
@@ -281,7 +281,7 @@ export function memory (options?: MemoryOptions): Adapter {
 
 interface Denied { readonly until: number, readonly version: number | undefined }
 
-function memoryDenials (denied: Remembered<Denied>, now: () => number): DenialStore {
+function memoryDenials (denied: Remembered<Denied>, now: () => number): Required<DenialStore> {
   return {
     deny (subject, until, version) {
       const at = now()

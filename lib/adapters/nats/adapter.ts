@@ -213,15 +213,7 @@ class NatsAdapter implements Adapter {
       idempotency,
       unread: this.#unread
     })
-    const lasting = new LastingDenials({
-      link,
-      clock,
-      denied,
-      kept: DENIAL,
-      known,
-      bucket: `${prefix}_lives`,
-      unread: this.#unread
-    })
+    const lasting = new LastingDenials({ link, clock, denied, kept: DENIAL, known, unread: this.#unread })
     this.#kept = {
       setup,
       drift,

@@ -14,9 +14,8 @@ export interface LastingDenialsOptions {
   /** The bucket of all denials, which drops each after `kept` milliseconds. */
   readonly denied: NatsState
   readonly kept: number
-  /** A bucket that drops nothing by itself, and its name. */
+  /** A bucket that drops nothing by itself. */
   readonly known: NatsState
-  readonly bucket: string
   readonly unread: Unread
 }
 
@@ -27,8 +26,9 @@ const ROUNDS = 60
 /** Notes that one step looks at. */
 const PAGE = 100
 const KIND = 'lasting'
-/** The kind of the denials themselves, whose keys end alike. */
+/** The kinds of the denials themselves, and of which one each is; their keys end alike. */
 const DENIAL = 'denial'
+const VERSION = 'version'
 
 /**
  * Keeps denials in force that last longer than the bucket of all denials keeps any: that one forgets by age alone, so
@@ -66,7 +66,7 @@ export class LastingDenials {
     const { known, clock, kept } = this.#options
     if (end - clock.now() <= kept) return
     try {
-      await known.change(stateKey(KIND, subject), (value) => this.#later(value, end, false))
+      await known.change(stateKey(KIND, subject), (value) => raised(value, end, this.#options.unread))
     } catch (error) {
       throw isUncertain(error) ? error : away('unknown')
     }
@@ -87,10 +87,10 @@ export class LastingDenials {
   }
 
   async #step (): Promise<void> {
-    const { link, bucket, kept } = this.#options
+    const { link, known, kept } = this.#options
     const { messages, isAll } = await fetchAll(link, {
-      stream: `KV_${bucket}`,
-      subject: subjectOf(bucket, KIND + '.*'),
+      stream: known.stream,
+      subject: subjectOf(known.name, KIND + '.*'),
       start: this.#at + 1,
       most: PAGE
     })
@@ -107,25 +107,30 @@ export class LastingDenials {
   }
 
   async #renew (filter: string, text: string, seq: number): Promise<void> {
-    const { link, denied, bucket, clock, kept } = this.#options
+    const { link, denied, known, clock, kept, unread } = this.#options
     const now = clock.now()
-    const end = this.#endOf(text)
+    const end = momentIn(text, unread)
     if (end <= now) {
       // A note that was written meanwhile has a higher number.
-      await link.change(() => link.jsm.streams.purge(`KV_${bucket}`, { filter, seq: seq + 1 }))
+      await link.change(() => link.jsm.streams.purge(known.stream, { filter, seq: seq + 1 }))
       return
     }
-    const key = DENIAL + filter.slice(filter.lastIndexOf('.'))
-    const writtenAt = await denied.writtenAt(key)
+    const token = filter.slice(filter.lastIndexOf('.'))
+    const writtenAt = await denied.writtenAt(DENIAL + token)
     if (writtenAt !== undefined && now - writtenAt < kept / 2) return
-    await denied.change(key, (value) => this.#later(value, end, true))
+    // Which one it was is asked for as long as somebody is kept out.
+    await denied.change(VERSION + token, (value) => ({ ...(value === undefined ? {} : { value }), result: undefined }))
+    await denied.change(DENIAL + token, (value) => raised(value, end, unread, true))
   }
+}
 
-  /** The later one of two ends; the one that is there is written anew where that is asked for. */
-  #later (value: string | undefined, end: number, isAnew: boolean): Step<undefined> {
-    if (this.#endOf(value) < end) return { value: String(end), result: undefined }
-    return isAnew ? { value: value!, result: undefined } : { result: undefined }
-  }
+/** The Unix time, or version, that a value is. A value that cannot be read is none. */
+export function momentIn (value: string | undefined, unread: Unread): number {
+  return decoded('denial', value, decodeTime, unread) ?? 0
+}
 
-  #endOf (value: string | undefined): number { return decoded('denial', value, decodeTime, this.#options.unread) ?? 0 }
+/** The step to the later one of two; the one that is there is written anew where that is asked for. */
+export function raised (value: string | undefined, to: number, unread: Unread, isAnew = false): Step<undefined> {
+  if (momentIn(value, unread) < to) return { value: String(to), result: undefined }
+  return isAnew ? { value: value!, result: undefined } : { result: undefined }
 }

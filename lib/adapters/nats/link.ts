@@ -3,9 +3,9 @@ import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { isKept } from './acks.js'
 import { dialFirst, endAttempt, endBrokenAttempt, hearErrors, limitAttempts } from './dialling.js'
-import { Refusal } from '../../errors/refusal.js'
+import { isUnavailable, Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
-import { deniedBy, fixOf } from './rights.js'
+import { deniedBy, fixOf, throwDenied } from './rights.js'
 import { Pauses } from '../../structures/pauses.js'
 import { FIRST, LoopClock, within } from '../broker/patience.js'
 import { Declined, Standing, type Asking } from '../broker/standing.js'
@@ -137,8 +137,7 @@ export class NatsLink {
       const js = client(this.#connection, { timeout: timeout + SPARE })
       this.#jsm = await js.jetstreamManager().catch(async (error: unknown) => {
         await this.close()
-        const denied = deniedBy(error)
-        if (denied !== undefined) throw new REALTIME_ERR_ADAPTER(fixOf(denied))
+        throwDenied(error)
         throw new REALTIME_ERR_ADAPTER(
           `this NATS server offers no JetStream (${messageOf(error)}); enable it, or pass nats({ jetstream: false }) for live events only: no history, resume, presence, limits or claims across nodes`
         )
@@ -171,7 +170,7 @@ export class NatsLink {
    */
   async tryRights (stream: string): Promise<void> {
     const ask = async (): Promise<unknown> => {
-      return await this.#connection!.request(`$JS.API.STREAM.UPDATE.${stream}`, '', { timeout: this.timeout })
+      return await this.#connection!.request(`$JS.API.STREAM.UPDATE.${stream}`, '', { timeout: this.timeout + SPARE })
     }
     await this.attempt(ask).catch(() => {})
   }
@@ -294,8 +293,7 @@ export class NatsLink {
       canAsk: () => this.#isUp,
       isDeclined: (error) => !this.#isClosed && error instanceof Declined,
       isBlink: (error) => {
-        if (this.#isClosed || !(error instanceof Refusal) || error.word !== 'unavailable') return false
-        if (error instanceof Declined) return false
+        if (this.#isClosed || !isUnavailable(error) || error instanceof Declined) return false
         // Other requests were answered while this one was waiting.
         return !this.#isUp || breaks !== this.#breaks || performance.now() - this.#answeredAt < this.timeout / 2
       }
@@ -339,8 +337,7 @@ export class NatsLink {
       if (error instanceof Refusal) throw isChange && !(error instanceof Declined) ? away('unknown') : error
       if (isConflict(error) || isMissing(error)) throw error
       this.#warn(error)
-      const denied = this.#hasStarted ? undefined : deniedBy(error)
-      if (denied !== undefined) throw new REALTIME_ERR_ADAPTER(fixOf(denied))
+      if (!this.#hasStarted) throwDenied(error)
       if (isUnsent(error)) throw new Unsent(error)
       throw isAnswer(error) ? new Declined(error) : away(isChange ? 'unknown' : undefined)
     }

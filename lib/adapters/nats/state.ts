@@ -68,7 +68,8 @@ interface Waiting {
  */
 export class NatsState {
   readonly #link: NatsLink
-  readonly #name: string
+  /** The name of the bucket. */
+  readonly name: string
   readonly #plan: BucketOptions
   readonly #waiting = new Map<string, Waiting[]>()
   readonly #line: Array<() => void> = []
@@ -110,9 +111,12 @@ export class NatsState {
     this.#onForgotten = onForgotten
     this.#onOpened = onOpened
     this.#link = link
-    this.#name = name
+    this.name = name
     this.#plan = plan
   }
+
+  /** The name of the bucket's stream. */
+  get stream (): string { return `KV_${this.name}` }
 
   /**
    * Forgets the bucket, which the server may have lost: it is opened again.
@@ -146,7 +150,7 @@ export class NatsState {
     if (this.#bucket === undefined) {
       const opening = this.#open()
       this.#bucket = opening
-      opening.then(() => { this.#onOpened(`KV_${this.#name}`) }, () => {
+      opening.then(() => { this.#onOpened(this.stream) }, () => {
         if (this.#bucket === opening) this.#bucket = undefined
       })
     }
@@ -154,13 +158,13 @@ export class NatsState {
   }
 
   async #open (): Promise<KV> {
-    const bucket = await this.#link.bucket(this.#name, this.#plan)
+    const bucket = await this.#link.bucket(this.name, this.#plan)
     if (this.#lasting > 0) await this.#prolong()
     return bucket
   }
 
   async #prolong (): Promise<void> {
-    const stream = `KV_${this.#name}`
+    const { stream } = this
     const { streams } = this.#link.jsm
     for (;;) {
       const { config: { max_age: age } } = await this.#link.attempt(() => streams.info(stream))
@@ -247,7 +251,7 @@ export class NatsState {
   async #prove (): Promise<void> {
     const sentAt = performance.now()
     try {
-      await this.#ask(() => this.#link.js.publish(subjectOf(this.#name, 'probe'), ''))
+      await this.#ask(() => this.#link.js.publish(subjectOf(this.name, 'probe'), ''))
     } catch (error) {
       if (!(error instanceof Declined)) throw error
     }
@@ -291,7 +295,7 @@ export class NatsState {
     const writtenAt = performance.now()
     const { stamp } = this.#data
     if (count > (stamp?.count ?? 0)) this.#data.stamp = { count, revision: seq }
-    const kept = await this.#link.attempt(() => this.#link.jsm.streams.getMessage(`KV_${this.#name}`, { seq }))
+    const kept = await this.#link.attempt(() => this.#link.jsm.streams.getMessage(this.stream, { seq }))
     if (kept === null) throw away()
     return { writtenAt, time: kept.time.getTime() }
   }
@@ -308,7 +312,7 @@ export class NatsState {
     const expect = { lastSubjectSequence: stamp.revision }
     try {
       return await this.#give(async () => {
-        return (await this.#link.js.publish(subjectOf(this.#name, key), String(count), { expect })).seq
+        return (await this.#link.js.publish(subjectOf(this.name, key), String(count), { expect })).seq
       })
     } catch (error) {
       if (!isConflict(error)) throw error
@@ -421,12 +425,12 @@ export class NatsState {
     if (revision === 0) return await bucket.create(key, value)
     if (!this.#link.isClustered) return await bucket.update(key, value, revision)
     return await publishBehind(this.#link, {
-      stream: `KV_${this.#name}`,
-      subject: subjectOf(this.#name, key),
+      stream: this.stream,
+      subject: subjectOf(this.name, key),
       text: value,
       last: revision,
       key,
-      probe: subjectOf(this.#name, 'probe')
+      probe: subjectOf(this.name, 'probe')
     })
   }
 }

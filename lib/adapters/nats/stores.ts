@@ -3,12 +3,12 @@ import { grouped } from '../../structures/grouped.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
 import { Nodes } from '../broker/nodes.js'
 import { Stamps } from '../broker/stamps.js'
-import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders, isNewer } from '../broker/stored.js'
+import { decodeClaim, decodeHolders, decodeValue, encodeHolders, isNewer } from '../broker/stored.js'
 import type { Unread } from '../broker/unread.js'
 import type { NatsClock } from './clock.js'
 import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
 import { decoded, type NatsState, type Step } from './state.js'
-import type { LastingDenials } from './lasting-denials.js'
+import { momentIn, raised, type LastingDenials } from './lasting-denials.js'
 import { stateKey } from './tokens.js'
 
 /** One key holds all holders of one limit, so that taking the last slot is one step. */
@@ -143,14 +143,10 @@ export function natsDenials (
   unread: Unread,
   lasting: Pick<LastingDenials, 'note'>
 ): DenialStore {
-  const endOf = (value: string | undefined): number => decoded('denial', value, decodeTime, unread) ?? 0
   return {
     async deny (subject, until, version) {
       const raise = async (key: string, to: number): Promise<void> => {
-        await state.change(
-          key,
-          (value) => endOf(value) >= to ? { result: undefined } : { value: String(to), result: undefined }
-        )
+        await state.change(key, (value) => raised(value, to, unread))
       }
       const end = Math.round(clock.shared(until))
       if (version !== undefined) await raise(stateKey('version', subject), version)
@@ -160,7 +156,7 @@ export function natsDenials (
     async version (subject) {
       return await state.insist('read', async () => {
         const [version] = await Promise.all([state.read(stateKey('version', subject)), state.led()])
-        return endOf(version) || undefined
+        return momentIn(version, unread) || undefined
       })
     },
     async isDenied (subjects) {
@@ -170,7 +166,7 @@ export function natsDenials (
         led.catch(() => {})
         const ends = await Promise.all(subjects.map((subject) => state.read(stateKey('denial', subject))))
         // A denial in a newer form counts as a denial.
-        if (ends.some((end) => (end !== undefined && isNewer(end)) || endOf(end) > clock.now())) return true
+        if (ends.some((end) => (end !== undefined && isNewer(end)) || momentIn(end, unread) > clock.now())) return true
         await led
         return false
       })
