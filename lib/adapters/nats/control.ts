@@ -173,10 +173,15 @@ export class NatsControl implements Control {
     for (let isAgain = false; ; isAgain = true) {
       try {
         const timeout = Math.ceil((until - performance.now()) / (isAgain ? 1 : 2))
-        await kept.setup.use(this.#plan, () => link.publish(this.#plan.subjects[0]!, text, { msgID: id, timeout }))
+        const publish = async (): Promise<unknown> => {
+          return await link.publish(this.#plan.subjects[0]!, text, { msgID: id, timeout })
+        }
+        await kept.setup.use(this.#plan, publish, 'change')
         return
       } catch (error) {
         mayBeKept ||= isUncertain(error)
+        // It is known by its id, so that it may be sent again over the link that follows.
+        if (mayBeKept && !isAgain) await link.back(until - performance.now())
         if (isAgain || !link.isUp || performance.now() >= until) throw mayBeKept ? away('unknown') : error
       }
     }

@@ -214,12 +214,20 @@ export class NatsLives {
     }
   }
 
-  /** Makes a request to a stream. A missing stream is created again, and the request repeated. */
-  async use<T> (plan: NumberedPlan, ask: (opened: Found) => Promise<T>): Promise<T> {
+  /**
+   * Makes a request to a stream. A missing stream is created again, and the request repeated.
+   *
+   * @param how `change` where it changes something, whose outcome is unknown when its answer is missing
+   */
+  async use<T> (
+    plan: NumberedPlan,
+    ask: (opened: Found) => Promise<T>,
+    how: 'attempt' | 'change' = 'attempt'
+  ): Promise<T> {
     for (let isAgain = false; ; isAgain = true) {
       const opened = await this.open(plan)
       try {
-        return await this.#options.link.attempt(() => ask(opened))
+        return await this.#options.link[how](() => ask(opened))
       } catch (error) {
         if (!isMissing(error)) throw error
         this.doubt(plan.name)

@@ -167,7 +167,7 @@ export class NatsLostValues {
             const forwarded = `${prefix}.value.${place}`
             await removeValue(link, { subject, forwarded, text, known: stands, patience: link.timeout, msgID })
           } else await link.publish(subject, text, { expect: { lastSubjectSequence: stands }, msgID })
-        })
+        }, 'change')
         return
       } catch (error) {
         if (!isConflict(error)) throw error

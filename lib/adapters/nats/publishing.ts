@@ -167,7 +167,8 @@ export class NatsPublishing {
       done(position)
       return { position, recipients: await (own.recipients ?? 0) }
     }
-    return await this.#sendTwice<Published>(lives, { name, key, mayRepeat: isKnown, life, arrived }, async (sent) => {
+    const message = { name, key, mayRepeat: isKnown, life, arrived }
+    return await this.#sendUntilTold<Published>(lives, message, async (sent) => {
       let { epoch } = sent
       const top = lives.top(name)
       const { seq, duplicate } = await link.publish(subject, payload(`${origin}@${epoch}`), {
@@ -190,17 +191,20 @@ export class NatsPublishing {
   }
 
   /**
-   * Sends a message to a stream, and once more where its answer is missing: the stream knows it by its id.
+   * Sends a message to a stream, and again where its answer is missing: the stream knows it by its id. A link that
+   * breaks meanwhile is waited for, as long as the answer would be.
    *
    * @throws Refusal `unavailable`, with the outcome `unknown` and the key where nobody can know
    */
-  async #sendTwice<T> (
+  async #sendUntilTold<T> (
     lives: NatsLives,
     { name, key, mayRepeat, life, arrived }: Repeatable<T>,
     send: (sending: Sent) => Promise<T>
   ): Promise<T> {
     const { link, timeout } = this.#options
-    const until = performance.now() + timeout
+    const start = performance.now()
+    /** Milliseconds until a time that is counted from the start. */
+    const left = (end: number): number => start + end - performance.now()
     let first: string | undefined
     for (let isAgain = false; ; isAgain = true) {
       let epoch: string | undefined
@@ -209,9 +213,9 @@ export class NatsPublishing {
         ({ epoch } = known)
         // A stream in another life does not know whether it accepted the message in the last one.
         if (first !== undefined && epoch !== first) throw away('unknown', key)
-        // NATS keeps no deadline, so a message may be accepted late. The second answer is therefore awaited longer,
+        // NATS keeps no deadline, so a message may be accepted late. Later answers are therefore awaited longer,
         // before the result counts as unknown.
-        const patience = timeout * (!mayRepeat ? 1 : isAgain ? 1.5 : 0.5)
+        const patience = !mayRepeat ? timeout : isAgain ? Math.max(1, left(2 * timeout)) : timeout / 2
         return await send({ epoch, shift, patience, isAgain: first !== undefined })
       } catch (error) {
         // It came back by the subscription, so it was accepted, even if the answer is lost.
@@ -219,15 +223,19 @@ export class NatsPublishing {
         if (known !== undefined) return known
         if (isMissing(error)) {
           lives.doubt(name)
-          if (isAgain) throw away()
+          // What was sent before without an answer may have been there until the stream went.
+          if (isAgain) throw first === undefined ? away() : away('unknown', key)
           continue
         }
         if (first === undefined && !isUncertain(error)) throw error
         // Sent again without an id it might be there twice.
         if (!mayRepeat) throw away('unknown', key)
-        if (!isAgain) await link.back(until - performance.now())
-        if (isAgain || !link.isUp) throw away('unknown', key)
-        first = epoch
+        const rest = left(isAgain ? 2 * timeout : timeout)
+        // Over a link that stands it was asked twice.
+        if (rest <= 0 || (isAgain && link.isUp)) throw away('unknown', key)
+        await link.back(rest)
+        if (!link.isUp) throw away('unknown', key)
+        first ??= epoch
       }
     }
   }
@@ -288,7 +296,7 @@ export class NatsPublishing {
       return isVain && (!isAgain || version === 0) ? {} : { version }
     }
     const { name } = latest.plan
-    return (await this.#sendTwice(lives, { name, key, mayRepeat: isKnown && !isLocal, life, arrived }, set)).version
+    return (await this.#sendUntilTold(lives, { name, key, mayRepeat: isKnown && !isLocal, life, arrived }, set)).version
   }
 
   /** Sends an event that is not kept to all subscribers. */

@@ -44,13 +44,21 @@ export class NatsSetup {
     return await this.#opened.get(plan.name, () => this.#open(plan))
   }
 
-  /** Makes a request to a stream. A missing stream is created again, and the request repeated. */
-  async use<T> (plan: StreamPlan, ask: (opened: StreamInfo) => Promise<T>): Promise<T> {
+  /**
+   * Makes a request to a stream. A missing stream is created again, and the request repeated.
+   *
+   * @param how `change` where it changes something, whose outcome is unknown when its answer is missing
+   */
+  async use<T> (
+    plan: StreamPlan,
+    ask: (opened: StreamInfo) => Promise<T>,
+    how: 'attempt' | 'change' = 'attempt'
+  ): Promise<T> {
     const { link } = this.#options
     for (let isAgain = false; ; isAgain = true) {
       const opened = await this.open(plan)
       try {
-        return await link.attempt(() => ask(opened))
+        return await link[how](() => ask(opened))
       } catch (error) {
         if (!isMissing(error)) throw error
         this.forget(plan.name)

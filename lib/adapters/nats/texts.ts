@@ -319,7 +319,7 @@ export class NatsTexts implements TextStore {
           key: subject,
           probe: this.plan.probe
         })
-      })
+      }, 'change')
     } catch (error) {
       if (isConflict(error)) return undefined
       throw error
