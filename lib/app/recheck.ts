@@ -65,15 +65,23 @@ export class Recheck {
   }
 
   async #all (): Promise<void> {
+    const missing: unknown[] = []
+    // What cannot be said of one, since a shard of the broker is silent, says nothing about the others.
+    const compare = async (batch: readonly Peer[]): Promise<void> => {
+      await Promise.all(batch.map(async (each) => {
+        await this.#compare(each).catch((error: unknown) => { missing[0] ??= error })
+      }))
+    }
     let batch: Peer[] = []
     for (const peer of this.#options.connections.values()) {
       if (batch.push(peer) < BATCH) continue
-      await Promise.all(batch.map((each) => this.#compare(each)))
+      await compare(batch)
       batch = []
       await new Promise<void>((resolve) => { after(resolve, PAUSE) })
       if (this.#isStopped) return
     }
-    await Promise.all(batch.map((each) => this.#compare(each)))
+    await compare(batch)
+    if (missing.length > 0) throw missing[0]
   }
 
   async #compare (peer: Peer): Promise<void> {
@@ -81,7 +89,7 @@ export class Recheck {
     const { connections, denials, revocations, joins } = this.#options
     const { userId, identity } = peer
     const names = Array.from(peer.rooms.all(), ({ room: { name } }) => name).filter((name) => !name.startsWith('@'))
-    const { isUser, isToken, hasLost, rooms } = await denials.find(identity, names)
+    const { isUser, isToken, hasLost, rooms, missing } = await denials.find(identity, names)
     // As `revoke` does: what is under way for the user, or with the token, ends too.
     if (isUser || isToken) {
       revocations.add(isUser ? { user: userId } : { tokenId: identity.tokenId })
@@ -102,5 +110,6 @@ export class Recheck {
       revocations.add({ user: userId, room, isTaken: true })
       joins.leaveByServer(peer, room, 'revoked')
     }
+    if (missing !== undefined) throw missing
   }
 }

@@ -35,6 +35,8 @@ export interface Found {
   readonly hasLost: boolean
   /** Those of the asked ones that were. */
   readonly rooms: readonly string[]
+  /** Why that is not all: what came of a question that the adapter could not be asked. */
+  readonly missing?: unknown
 }
 
 const NOTHING: Found = { isUser: false, isToken: false, hasLost: false, rooms: [] }
@@ -56,8 +58,10 @@ async function checkedLater (
   isDenied: Awaitable<boolean>,
   hasLost: Awaitable<boolean>
 ): Promise<Identity> {
-  const [found, lost] = await Promise.all([isDenied, hasLost])
-  return checked(identity, found, lost)
+  // Whoever is denied is told so, whatever comes of the other question.
+  Promise.resolve(hasLost).catch(() => {})
+  const found = await isDenied
+  return checked(identity, found, found || await hasLost)
 }
 
 /**
@@ -128,8 +132,8 @@ export class Denials {
   }
 
   /**
-   * Says what of a connection is denied by now, by what this node remembers and by the adapter. Rejects where the
-   * adapter cannot be asked.
+   * Says what of a connection is denied by now, by what this node remembers and by the adapter. An adapter that can
+   * answer some of the questions only keeps nothing back that it has answered. Rejects where it can answer none.
    *
    * @param rooms that it is in
    */
@@ -145,12 +149,16 @@ export class Denials {
     const member = keyOfKind('member', userId)
     // One question for nearly everybody; of the few others it is asked which.
     if (!await isAny([user, ...token, member])) return NOTHING
-    const isUser = await isAny([user])
-    const isToken = token.length > 0 && await isAny(token)
-    const hasLost = await isAny([member])
+    const missing: unknown[] = []
+    const isSaid = async (subjects: readonly string[]): Promise<boolean> => {
+      return await isAny(subjects).catch((error: unknown) => { missing.push(error) }) === true
+    }
+    const isUser = await isSaid([user])
+    const isToken = token.length > 0 && await isSaid(token)
+    const hasLost = await isSaid([member])
     const lost: string[] = []
-    if (hasLost) for (const room of rooms) if (await isAny([keyOfKind('member', userId, room)])) lost.push(room)
-    return { isUser, isToken, hasLost, rooms: lost }
+    if (hasLost) for (const room of rooms) if (await isSaid([keyOfKind('member', userId, room)])) lost.push(room)
+    return { isUser, isToken, hasLost, rooms: lost, ...(missing.length === 0 ? {} : { missing: missing[0] }) }
   }
 
   /** Which revocation of a room the adapter keeps as the newest; 0 where it does not tell one from another. */

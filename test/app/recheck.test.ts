@@ -177,14 +177,40 @@ t.test('a broker that cannot be asked is asked again, and one that has lost its 
   t.same(own.lines.filter((line) => line.includes('may have been missed')), [])
 })
 
+const peersOf = (count: number): object[] => Array.from({ length: count }, (_, index) => ({
+  isOpen: true,
+  userId: `user ${index}`,
+  identity: { userId: `user ${index}`, user: {} },
+  rooms: { all: () => [] }
+}))
+
+t.test('a connection of which the broker cannot be asked keeps none of the others from being compared', async (t) => {
+  const asked = new Set<string>()
+  const connections = peersOf(100)
+  const recheck = new Recheck({
+    connections: { values: () => connections.values() } as unknown as RecheckOptions['connections'],
+    denials: {
+      find: async ({ userId }) => {
+        asked.add(userId)
+        if (userId === 'user 0') throw new Refusal('unavailable')
+        return { isUser: false, isToken: false, hasLost: false, rooms: [] }
+      },
+      newest: async () => 0,
+      heardOf: () => undefined
+    },
+    revocations: new Revocations(),
+    joins: { leaveByServer: () => false }
+  })
+  await recheck.run()
+  t.equal(asked.size, 100)
+  asked.clear()
+  await until('it is asked again', () => asked.has('user 0'))
+  recheck.stop()
+})
+
 t.test('very many connections are compared a few at a time', async (t) => {
   let [open, most, asked] = [0, 0, 0]
-  const connections = Array.from({ length: 1_000 }, (_, index) => ({
-    isOpen: true,
-    userId: `user ${index}`,
-    identity: { userId: `user ${index}`, user: {} },
-    rooms: { all: () => [] }
-  }))
+  const connections = peersOf(1_000)
   const recheck = new Recheck({
     connections: { values: () => connections.values() } as unknown as RecheckOptions['connections'],
     denials: {

@@ -1,6 +1,7 @@
 import { keyOf } from '../../protocol/key.js'
 import { grouped } from '../../structures/grouped.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
+import { isAny } from '../broker/any.js'
 import { Nodes } from '../broker/nodes.js'
 import { Stamps } from '../broker/stamps.js'
 import { decodeClaim, decodeHolders, decodeValue, encodeHolders, isNewer } from '../broker/stored.js'
@@ -164,9 +165,12 @@ export function natsDenials (
         // That nobody was denied counts only where the server that says so leads; a denial counts from any.
         const led = state.led()
         led.catch(() => {})
-        const ends = await Promise.all(subjects.map((subject) => state.read(stateKey('denial', subject))))
-        // A denial in a newer form counts as a denial.
-        if (ends.some((end) => (end !== undefined && isNewer(end)) || momentIn(end, unread) > clock.now())) return true
+        const isFound = await isAny(subjects.map(async (subject) => {
+          const end = await state.read(stateKey('denial', subject))
+          // A denial in a newer form counts as a denial.
+          return (end !== undefined && isNewer(end)) || momentIn(end, unread) > clock.now()
+        }))
+        if (isFound) return true
         await led
         return false
       })

@@ -2,6 +2,7 @@ import { keyOf, wellFormed } from '../../protocol/key.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import { inLists } from '../../structures/slices.js'
+import { isAny } from '../broker/any.js'
 import { decodeTime } from '../broker/stored.js'
 import { BEAT, HELD, namesOf, Nodes } from '../broker/nodes.js'
 import { Stamps } from '../broker/stamps.js'
@@ -126,11 +127,10 @@ export function redisDenials (link: RedisLink, keys: Keys): DenialStore {
       return typeof found === 'string' ? decodeTime(found) : undefined
     },
     async isDenied (subjects) {
-      const found = await Promise.all(subjects.map(async (subject) => {
+      return await isAny(subjects.map(async (subject) => {
         const key = keys.denial(subject)
-        return await link.insist('read', key, () => link.call('EXISTS', key))
+        return await link.insist('read', key, () => link.call('EXISTS', key)) === 1
       }))
-      return found.includes(1)
     }
   }
 }

@@ -4,6 +4,7 @@ import { publishBehind } from '../../../lib/adapters/nats/behind.js'
 import { messageIdOf } from '../../../lib/adapters/nats/once.js'
 import { NatsState } from '../../../lib/adapters/nats/state.js'
 import { natsDenials } from '../../../lib/adapters/nats/stores.js'
+import { stateKey } from '../../../lib/adapters/nats/tokens.js'
 import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
 import { Declined } from '../../../lib/adapters/broker/standing.js'
@@ -262,4 +263,22 @@ t.test('a server that takes no message, since it is full, keeps nobody out', asy
   const leader = new Leader()
   leader.refuses = new Declined(new Error('maximum bytes exceeded'))
   t.equal(await denialsOf(leader).isDenied(['user:ann']), false)
+})
+
+t.test('whoever is denied is found, though another subject cannot be read', async (t) => {
+  const denials = natsDenials(
+    {
+      insist: async (_asking: string, ask: () => Promise<unknown>) => await ask(),
+      led: async () => {},
+      read: async (key: string) => {
+        if (key === stateKey('denial', 'token:t1')) throw away()
+        return key === stateKey('denial', 'user:eve') ? String(Date.now() + 60_000) : undefined
+      }
+    } as unknown as NatsState,
+    clock,
+    new Unread({ warn: () => undefined }),
+    { note: async () => {} }
+  )
+  t.equal(await denials.isDenied(['token:t1', 'user:eve']), true)
+  await t.rejects(async () => await denials.isDenied(['token:t1', 'user:ann']), { data: { code: 'unavailable' } })
 })

@@ -252,4 +252,26 @@ else {
       return told().includes('bob')
     })
   })
+
+  t.test('redis cluster: whoever is denied is found at once, though the shard of another subject is silent', async (t) => {
+    const all = await startCluster(t, '--cluster-require-full-coverage', 'no')
+    const cluster = all.map(({ port }) => ({ host: '127.0.0.1', port }))
+    const client = new Cluster(cluster)
+    t.teardown(() => { client.disconnect() })
+    const keys = new Keys('denied:')
+    const { adapter: { denials } } = await node(t, redis({ cluster, prefix: 'denied:', timeout: 1_000 }), 'a')
+    await client.ping()
+    const owner = (key: string): number => Number(client.slots[slotOf(key)]![0]!.split(':')[1])
+    const away = all.find(({ port }) => port !== owner(keys.nodes))!
+    const some = Array.from({ length: 100 }, (_, index) => `user:${index}`)
+    const there = some.find((subject) => owner(keys.denial(subject)) !== away.port)!
+    const silent = some.find((subject) => owner(keys.denial(subject)) === away.port)!
+    await denials!.deny(there, Date.now() + 60_000)
+    await away.pause()
+    t.teardown(() => { away.resume() })
+    const began = performance.now()
+    t.equal(await denials!.isDenied([silent, there]), true)
+    t.ok(performance.now() - began < 900, 'before the silent one is given up')
+    await t.rejects(async () => await denials!.isDenied([silent]), { data: { code: 'unavailable' } })
+  })
 }
