@@ -28,6 +28,8 @@ interface Exchange {
   paced: PacedAnswer | undefined
 }
 
+/** Milliseconds that the rest of a body may take while the server closes. */
+const BODY = 1_000
 /** Milliseconds between two looks at least. */
 const LEAST = 10
 /** Looks at an answer in `timeouts.write`. */
@@ -136,17 +138,21 @@ export class Exchanges {
   }
 
   /**
-   * Waits for the requests under way, and cuts those that are not over by the deadline.
+   * Waits for the requests under way, and cuts those that are not over by the deadline, and soon those whose bodies
+   * have not come: a peer that stops in the middle of one would hold up the close.
    *
    * @param deadline by `performance.now()`
    */
   async close (deadline: number): Promise<void> {
     if (this.#open.size === 0) return
+    const left = Math.max(0, deadline - performance.now())
     await new Promise<void>((resolve) => {
-      const timer = after(() => {
-        void inTurns([...this.#open.values()], AT_ONCE, cut).then(resolve)
-      }, Math.max(0, deadline - performance.now()))
+      const late = after(() => {
+        void inTurns([...this.#open.values()].filter(({ request }) => !request.complete), AT_ONCE, cut)
+      }, Math.min(BODY, left))
+      const timer = after(() => { void inTurns([...this.#open.values()], AT_ONCE, cut).then(resolve) }, left)
       this.#drained = () => {
+        clearTimeout(late)
         clearTimeout(timer)
         resolve()
       }

@@ -56,6 +56,12 @@ function optionsOf (app: FastifyInstance): Options { return (kept(app, 'fastify.
 /** Whether every request is refused from the beginning of `app.close()`. */
 export function refusesOnClosing (app: FastifyInstance): boolean { return optionsOf(app).return503OnClosing !== false }
 
+/** Milliseconds that Fastify gives `app.close()`, all hooks together, before it rejects; `Infinity` without a limit. */
+export function closingTimeOf (app: FastifyInstance): number {
+  const { pluginTimeout } = app.initialConfig
+  return pluginTimeout === undefined || pluginTimeout === 0 ? Number.POSITIVE_INFINITY : pluginTimeout
+}
+
 export function routerOptionsOf (app: FastifyInstance): RouterOptions {
   return optionsOf(app).routerOptions ?? (app.initialConfig as Options).routerOptions ?? {}
 }

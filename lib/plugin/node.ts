@@ -1,7 +1,7 @@
 import type { AdapterHost } from '../adapters/adapter.js'
 import type { SlotAudit } from '../admission/slot-audit.js'
 import { AppRooms } from '../app/app-rooms.js'
-import { refusesOnClosing } from '../endpoint/fastify-internals.js'
+import { closingTimeOf, refusesOnClosing } from '../endpoint/fastify-internals.js'
 import type { Heartbeat } from '../connection/heartbeat.js'
 import { Refusal } from '../errors/refusal.js'
 import type { ContractWatch } from '../rooms/contract-watch.js'
@@ -22,6 +22,9 @@ import { NodeWatch } from './node-watch.js'
 import { createContractWatch, createHeartbeat, createSlotAudit } from './parts.js'
 import { ServerParts } from './server-parts.js'
 import { enterPorts, leavePorts } from './shared-ports.js'
+
+/** Milliseconds of the time that Fastify gives `app.close()`, which are left for what follows the drain. */
+const SPARE = 1_000
 
 /** All parts of one node, with their start and their stop. */
 export class RealtimeNode {
@@ -171,15 +174,30 @@ export class RealtimeNode {
     await this.foundation.adapter.close()
   }
 
-  /** Ends all connections and waits for requests under way, within `drain.timeout`. */
+  /**
+   * Ends all connections and waits for requests under way, within `drain.timeout`. It ends before Fastify gives up
+   * closing, because `app.close()` would reject, and the process might stay up.
+   */
   async drain (): Promise<void> {
+    const { app, settings: { drain: { timeout } } } = this.foundation
+    const begun = performance.now()
+    const patience = Math.min(timeout, Math.max(0, closingTimeOf(app) - SPARE))
+    await this.#drain(begun + patience, patience)
+    if (patience === timeout || performance.now() - begun < patience - SPARE) return
+    app.log.warn({
+      limit: 'pluginTimeout',
+      value: closingTimeOf(app),
+      fix: `call rooms.drain() before app.close(), or create Fastify with a pluginTimeout above drain.timeout (${timeout})`
+    }, 'the drain was cut short, because Fastify gives up closing after pluginTimeout')
+  }
+
+  async #drain (deadline: number, patience: number): Promise<void> {
     const { drain, dispatch, exchanges, acks, elsewhere, distant, lists, cluster } = this.core
-    const deadline = performance.now() + this.foundation.settings.drain.timeout
     const guarded = this.#server.guard.close()
     const said = this.#contracts?.stop()
     // Fastify answers every request from now on, unless it is told not to.
     if (refusesOnClosing(this.foundation.app)) drain.refusePolls()
-    await drain.run()
+    await drain.run(patience)
     await dispatch.departures.close(new Refusal('draining'))
     await guarded
     await exchanges.close(deadline)

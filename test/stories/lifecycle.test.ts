@@ -1,4 +1,5 @@
-import type { Socket } from 'node:net'
+import { once } from 'node:events'
+import { connect as dial, type Socket } from 'node:net'
 import t from 'tap'
 import {
   chat, connect, declareChat, eventually, lobby, poll, postFrame, start, statsOf, assertLedger, TRANSPORTS,
@@ -270,6 +271,38 @@ t.test('while it drains, readiness is 503, nobody is admitted, and who waits for
   await drained
   t.ok(performance.now() - before < 2_000, 'a second call shortens the first')
   await Promise.all(peers.map(async ({ ended }) => { await ended }))
+})
+
+t.test('a drain that takes longer than Fastify gives a close is cut short and says so, and the app is closed', async (t) => {
+  const server = await start(t, { drain: { rate: 0.1, timeout: 20_000 }, fastify: { pluginTimeout: 2_000 } })
+  const peers = await Promise.all(['a', 'b'].map(async (user) => await connect(server, {
+    rooms: ['chat/1'],
+    token: server.token(user)
+  })))
+  await server.app.close()
+  await Promise.all(peers.map(async ({ ended }) => { await ended }))
+  t.match(server.loud, [{ limit: 'pluginTimeout', value: 2_000, msg: /^the drain was cut short/ }])
+})
+
+t.test('a peer that stops in the middle of a body holds up a close for no longer than a second', async (t) => {
+  let begun = (): void => {}
+  const isUnderWay = new Promise<void>((resolve) => { begun = resolve })
+  const server = await start(t, {
+    drain: { rate: 500, timeout: 60_000 },
+    declare: (app) => {
+      declareChat(app)
+      app.addHook('onRequest', async () => { begun() })
+    }
+  })
+  const socket = dial(server.port, '127.0.0.1')
+  t.teardown(() => { socket.destroy() })
+  socket.write('POST /ws/chat/1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
+    `authorization: Bearer ${server.token('ada')}\r\ncontent-length: 100\r\n\r\n{"ty`)
+  await isUnderWay
+  await fetch(`${server.url}/ws/health`)
+  const gone = once(socket, 'close')
+  await Promise.all([server.app.close(), gone])
+  t.same(server.loud, [])
 })
 
 t.test('while it drains, the POSTs of a stream are answered until its turn, and those of nobody else', async (t) => {
