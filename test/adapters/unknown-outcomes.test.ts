@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { node, reliable, said, textOf, type Node } from '../../lib/adapters/contract/host.js'
 import type { ControlMessage } from '../../lib/adapters/adapter.js'
@@ -114,6 +115,37 @@ for (const broker of BROKERS) {
       proxy.cut()
       await last
       t.same((await Promise.all(asked)).flat(), [])
+    }
+  )
+
+  t.test(
+    `${broker.name}: an event whose answer is lost is there once and told so, however short idempotency keys are to be remembered`,
+    { skip },
+    async (t) => {
+      const { port } = await broker.start(t)
+      const proxy = new FaultProxy(port)
+      const near = await proxy.listen()
+      t.teardown(() => proxy.close())
+      const idempotency = 200
+      const a = await node(t, broker.make(near, { idempotency }), 'a')
+      const b = await node(t, broker.make(port, { idempotency }), 'b')
+      await b.adapter.subscribe('chat/1', reliable)
+      await a.adapter.publish('chat/1', said('first'), reliable)
+      const heard = ['first']
+      for (const [text, more] of [['keyed', { idempotencyKey: 'k' }], ['keyless', {}]] as const) {
+        await until('the node is there', () => a.adapter.stats!().isUp === true)
+        proxy.shut('downward', FOR_GOOD)
+        const told = errorOf(a.adapter.publish('chat/1', said(text, more), reliable))
+        heard.push(text)
+        await b.host.heard('chat/1', heard.length)
+        proxy.isDown = true
+        proxy.cut()
+        // Longer than the key was to be remembered, and not as long as the publish may take.
+        await sleep(1_000)
+        proxy.isDown = false
+        t.equal(await told, undefined, text)
+      }
+      t.same(b.host.texts('chat/1'), heard)
     }
   )
 

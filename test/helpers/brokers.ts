@@ -12,7 +12,7 @@ export interface Broker {
   readonly program: string
   readonly start: (t: Teardown) => Promise<Server>
   /** @param port of the server, or of a proxy in front of it */
-  readonly make: (port: number, options?: { readonly timeout?: number }) => Adapter
+  readonly make: (port: number, options?: { readonly timeout?: number, readonly idempotency?: number }) => Adapter
 }
 
 export const REDIS: Broker = {

@@ -10,6 +10,7 @@ import type {
   Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication,
   Published, RoomSettings
 } from '../adapter.js'
+import { keptFor } from '../broker/asked-again.js'
 import { BoundedClaims } from '../broker/bounded-claims.js'
 import { KeyBudget } from './key-budget.js'
 import { decodePresenceChange, Undecodable } from '../broker/decode.js'
@@ -95,6 +96,7 @@ class NatsAdapter implements Adapter {
   readonly #link: NatsLink
   readonly #kept: Kept | undefined
   readonly #versions = new LogicalVersions()
+  readonly #idempotency: number
   readonly #repeats: Repeats
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #tag = randomBytes(6).toString('base64url')
@@ -117,8 +119,9 @@ class NatsAdapter implements Adapter {
     if (typeof prefix !== 'string' || !/^[A-Za-z0-9_-]{1,128}$/.test(prefix)) {
       throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')
     }
-    this.#repeats = new Repeats(idempotency)
-    this.#keys = new KeyBudget(idempotency)
+    const kept = this.#idempotency = keptFor(idempotency, timeout)
+    this.#repeats = new Repeats(kept)
+    this.#keys = new KeyBudget(kept)
     const log = { warn: (object: object, message: string) => { this.#host?.log.warn(object, message) } }
     const link = new NatsLink({
       url,
@@ -191,7 +194,7 @@ class NatsAdapter implements Adapter {
       announce: (room, change) => { this.#announce(room, change) },
       deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
     })
-    const latest = new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
+    const latest = new NatsLatest({ link, lives, clock, prefix, idempotency: kept, unread: this.#unread })
     const host = (): AdapterHost => this.#host!
     const lost = new NatsLostValues({
       link,
@@ -210,7 +213,7 @@ class NatsAdapter implements Adapter {
       state: values,
       prefix,
       tag: this.#tag,
-      idempotency,
+      idempotency: kept,
       unread: this.#unread
     })
     const lasting = new LastingDenials({ link, clock, denied, kept: DENIAL, known, unread: this.#unread })
@@ -222,7 +225,7 @@ class NatsAdapter implements Adapter {
       nodes,
       presence,
       states: [values, denied, known, claimed],
-      streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
+      streams: new NatsStreams({ link, lives, clock, prefix, idempotency: kept }),
       latest,
       lost,
       lasting,
@@ -264,7 +267,7 @@ class NatsAdapter implements Adapter {
     this.#host = host
     this.claims?.start(host)
     this.#keys.start(host)
-    const { prefix, timeout, idempotency, check } = this.#options
+    const { prefix, timeout, check } = this.#options
     await this.#link.open()
     const kept = this.#kept
     if (kept === undefined) {
@@ -276,7 +279,7 @@ class NatsAdapter implements Adapter {
     this.#publishing = new NatsPublishing({
       link: this.#link,
       kept,
-      once: new NatsOnce({ link: this.#link, setup: kept?.setup, prefix, idempotency }),
+      once: new NatsOnce({ link: this.#link, setup: kept?.setup, prefix, idempotency: this.#idempotency }),
       versions: this.#versions,
       host,
       prefix,

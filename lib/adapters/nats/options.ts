@@ -35,7 +35,10 @@ export interface NatsOptions {
   readonly timeout?: number
   /** Milliseconds between two position checks of a quiet room, default 40 000, varied by 20 %. */
   readonly check?: number
-  /** Milliseconds that an idempotency key is remembered, default 120 000. */
+  /**
+   * Milliseconds that an idempotency key is remembered, default 120 000; at least 30 s and 2.5 times the `timeout`,
+   * because who was told of no result asks again under the same key.
+   */
   readonly idempotency?: number
   /** Bytes of retained events that are kept in this process for resumes, default 64 MiB. */
   readonly historyBytes?: number

@@ -6,6 +6,7 @@ import type {
   Adapter, AdapterHost, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication,
   Published, RoomSettings
 } from '../adapter.js'
+import { keptFor } from '../broker/asked-again.js'
 import { BoundedClaims } from '../broker/bounded-claims.js'
 import { checkPosition, decodePresenceChange, Undecodable } from '../broker/decode.js'
 import { FollowedRooms, type Followed } from '../broker/followed-rooms.js'
@@ -24,6 +25,7 @@ import { Publishing } from './publishing.js'
 import { RedisValues } from './values.js'
 import { arrivalOf, StreamReader } from './reading.js'
 import { RedisRereading, type Reread } from './rereading.js'
+import { checkRights } from './rights.js'
 import { FORGET, NODE_BEAT, NODE_LEAVE } from './scripts/stores.js'
 import { within } from '../broker/patience.js'
 import { Repeats } from '../broker/repeats.js'
@@ -80,7 +82,10 @@ export interface RedisOptions {
    * `latest` values is checked every 48 s at least.
    */
   readonly check?: number
-  /** Milliseconds that an idempotency key is remembered, default 120 000. */
+  /**
+   * Milliseconds that an idempotency key is remembered, default 120 000; at least 30 s and 2.5 times the `timeout`,
+   * because who was told of no result asks again under the same key.
+   */
   readonly idempotency?: number
   /** Bytes of retained events that are kept in this process for resumes, default 64 MiB. */
   readonly historyBytes?: number
@@ -118,6 +123,7 @@ class RedisAdapter implements Adapter {
   readonly #known: KnownStreams
   readonly #places: RedisPlaces
   readonly #reader: StreamReader
+  readonly #idempotency: number
   readonly #repeats: Repeats
   readonly #nodes: Nodes
   readonly #slots = new Stamps()
@@ -144,7 +150,8 @@ class RedisAdapter implements Adapter {
       throw new REALTIME_ERR_OPTIONS(`the keyPrefix of the ioredis client ${prefixFault(outer)!}`)
     }
     this.#keys = new Keys(outer + prefix)
-    this.#repeats = new Repeats(this.#options.idempotency)
+    this.#idempotency = keptFor(this.#options.idempotency, timeout)
+    this.#repeats = new Repeats(this.#idempotency)
     const link = new RedisLink({
       url,
       client,
@@ -249,7 +256,8 @@ class RedisAdapter implements Adapter {
     }
     this.#host = host
     this.claims.start(host)
-    const { idempotency, timeout, check } = this.#options
+    const { timeout, check } = this.#options
+    const idempotency = this.#idempotency
     this.#publishing = new Publishing({
       link: this.#link,
       keys: this.#keys,
@@ -262,6 +270,7 @@ class RedisAdapter implements Adapter {
         this.claims.published(this.#keys.once(room, key), whose, idempotency)
       },
       timeout,
+      mark: () => this.control.mark,
       seen: (room) => this.#known.seen(room),
       newest: (room) => this.#values.newest(room),
       onAccepted: (room, position, at) => { this.#known.learn(room, position, at) },
@@ -269,6 +278,7 @@ class RedisAdapter implements Adapter {
       isSubscribed: (room) => this.#rooms.has(room)
     })
     await this.#link.open()
+    await checkRights(this.#link, this.#keys, timeout)
     await this.control.start(host.nodeId)
     await this.#nodes.start()
     this.#link.started()

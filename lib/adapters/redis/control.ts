@@ -98,6 +98,9 @@ export class RedisControl implements Control {
     this.#timer = every(() => { void this.catchUp() }, LOOK).unref()
   }
 
+  /** Tells the broker's data from other data, as it was read last. */
+  get mark (): string | undefined { return this.#mark }
+
   close (): void {
     clearInterval(this.#timer)
     clearTimeout(this.#again)

@@ -10,6 +10,7 @@ import { ServerClocks } from './clocks.js'
 import { ClusterShards } from './cluster-shards.js'
 import { ShardChannels } from './shard-channels.js'
 import { Resting } from './resting.js'
+import { deniedBy } from './rights.js'
 import { probesOf, shardOf } from './shards.js'
 import type { Script } from './scripts/script.js'
 import { Unreachable, unreachableFor } from './unreachable.js'
@@ -152,7 +153,7 @@ export class RedisLink {
       this.close()
       throw error instanceof REALTIME_ERR_ADAPTER
         ? error
-        : new REALTIME_ERR_ADAPTER(
+        : deniedBy(error) ?? new REALTIME_ERR_ADAPTER(
           `Redis cannot be reached (${messageOf(error)}); check the url, cluster or sentinels option of redis()`
         )
     }
@@ -398,12 +399,12 @@ export class RedisLink {
     try {
       return await this.#bounded(commands.evalsha(script.sha, keys.length, ...keys, ...all), patience)
     } catch (error) {
-      if (!messageOf(error).startsWith('NOSCRIPT')) throw this.#refused(error)
+      if (!messageOf(error).startsWith('NOSCRIPT')) throw this.#refused(error, true, script.isBounded)
     }
     try {
       return await this.#bounded(commands.eval(script.lua, keys.length, ...keys, ...all), patience)
     } catch (error) {
-      throw this.#refused(error)
+      throw this.#refused(error, true, script.isBounded)
     }
   }
 
@@ -494,9 +495,15 @@ export class RedisLink {
     return value
   }
 
-  /** @param wasSent whether it is about the command of the caller itself */
-  #refused (error: unknown, wasSent = true): Unreachable {
-    const unreachable = unreachableFor(error, wasSent)
+  /**
+   * @param wasSent whether it is about the command of the caller itself
+   * @param isChange whether that is a script that changes something
+   * @throws REALTIME_ERR_ADAPTER for a right that is missing at the start
+   */
+  #refused (error: unknown, wasSent = true, isChange = false): Unreachable {
+    const denied = this.#hasStarted ? undefined : deniedBy(error)
+    if (denied !== undefined) throw denied
+    const unreachable = unreachableFor(error, wasSent, isChange)
     const { isBroken, isExpired } = unreachable
     if (!isBroken && !isExpired) this.#warn(error, 'commands')
     return unreachable

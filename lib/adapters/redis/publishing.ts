@@ -5,7 +5,9 @@ import type { Position } from '../../protocol/position.js'
 import { after } from '../../structures/timers.js'
 import type { AdapterHost, Publication, Published, RoomSettings } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
+import { LEARN, leastKept } from '../broker/asked-again.js'
 import { Deadline } from '../broker/deadline.js'
+import { within } from '../broker/patience.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
@@ -31,6 +33,8 @@ export interface PublishingOptions {
   readonly repeats: Repeats
   /** Milliseconds that one publish may take. */
   readonly timeout: number
+  /** Tells the broker's data from other data, as it was read last. */
+  readonly mark: () => string | undefined
   /** The room as this node follows it; absent without members here. */
   readonly tail: (room: string) => FollowedStream | undefined
   readonly isSubscribed: (room: string) => boolean
@@ -63,16 +67,8 @@ const ECHO = 1_000
 const LATE = 10_000
 /** Milliseconds between two requests for the result of a publication. */
 const AGAIN = 20
-/**
- * A caller waits this many times the timeout of a publish for its result: the broker executes it within the first
- * timeout, or never.
- */
-const LEARN = 2.5
-/**
- * Milliseconds for which a publication without a key is found again by its origin; a repeated request comes within
- * them.
- */
-const KEPT = 30_000
+/** A server that may take away a key of which it has no room for. */
+const EVICTS = /^maxmemory:[1-9][^]*^maxmemory_policy:(?!noeviction)/m
 
 /** Sends this node's events to the broker and, through it, back to this node's members. */
 export class Publishing {
@@ -136,7 +132,8 @@ export class Publishing {
 
   /**
    * Sends a publication, and asks again when its answer is missing: the broker looks for its key, and executes it only
-   * before the deadline, which stays the same. For a live event it does not ask again.
+   * before the deadline, which stays the same. For a live event it does not ask again, and where the broker answers
+   * that it has failed on the way once: the key tells what was done.
    *
    * @returns the broker's reply; `undefined` when the event came back by the subscription instead
    */
@@ -150,29 +147,54 @@ export class Publishing {
   ): Promise<unknown[] | undefined> {
     const { link, timeout } = this.#options
     const end = deadline.at + timeout * (LEARN - 1)
+    const key = publication.idempotencyKey ?? nameOf(own)
     let isUncertain = false
-    let run = ''
+    let hasFailed = false
+    /** The one that all were sent to; absent where it is not known, or where there were several. */
+    let place: string | undefined
     for (;;) {
-      const sentTo = link.run
+      const sentTo = this.#place()
       try {
         return await this.#send(room, own, kind, publication, settings, deadline, end)
       } catch (error) {
         if (!(error instanceof Unreachable) || kind === 'v') throw error
-        // Everything sent before has the same deadline. Another server than the one of then, or a shard, may have lost
-        // the key.
-        const isKnown = !isUncertain || (run !== '' && link.run === run)
-        if (error.isExpired && isKnown) throw new Unreachable(false)
-        if (error.isExpired) throw unknown(publication.idempotencyKey ?? nameOf(own))
-        if (!isUncertain) run = sentTo
+        // Everything sent before has the same deadline. Another server than the one of then, a shard, or one that has
+        // lost its data since, may have lost the key.
+        if (error.isExpired) {
+          if (!isUncertain || (!hasFailed && await this.#isStillAt(place, end))) throw new Unreachable(false)
+          throw unknown(key)
+        }
+        if (error.isUncertain) place = isUncertain && place !== sentTo ? undefined : sentTo
         isUncertain ||= error.isUncertain
         if (!isUncertain) throw error
         if (own.recipients !== undefined) return undefined
         const left = end - performance.now()
-        if (left <= 0 || link.isClosed) throw unknown(publication.idempotencyKey ?? nameOf(own))
+        const isFailed = error.isUncertain && error.isDeclined
+        if (left <= 0 || link.isClosed || (isFailed && hasFailed)) throw unknown(key)
+        hasFailed ||= isFailed
         await link.back(left)
         // A server that refuses at once is not asked without a pause.
         await new Promise<void>((resolve) => { after(resolve, Math.min(AGAIN, left)) })
       }
+    }
+  }
+
+  /** The run of the server, and its data; `undefined` where a key may be lost without either telling. */
+  #place (mark: unknown = this.#options.mark()): string | undefined {
+    const { run } = this.#options.link
+    return run === '' || typeof mark !== 'string' ? undefined : keyOf(run, mark)
+  }
+
+  /** Whether a key that was written there would still be. */
+  async #isStillAt (place: string | undefined, end: number): Promise<boolean> {
+    if (place === undefined) return false
+    const { link, keys } = this.#options
+    try {
+      const asked = Promise.all([link.call('GET', keys.mark), link.call('INFO', 'memory')])
+      const [mark, memory] = await within(asked, Math.max(1, end - performance.now()))
+      return place === this.#place(mark) && !EVICTS.test(String(memory))
+    } catch {
+      return false
     }
   }
 
@@ -198,7 +220,7 @@ export class Publishing {
       removes !== undefined ? removes.version ?? '' : history === false ? 0 : history.size,
       Math.ceil(latestTtl(settings)),
       own.payload,
-      idempotencyKey !== undefined ? Math.ceil(idempotency) : kind === 'v' ? '' : Math.ceil(KEPT + timeout * LEARN),
+      idempotencyKey !== undefined ? idempotency : kind === 'v' ? '' : leastKept(timeout),
       own.origin,
       kind === 'l' ? keyOf(type, key) : '',
       seen(room),

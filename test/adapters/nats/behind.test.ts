@@ -280,5 +280,5 @@ t.test('whoever is denied is found, though another subject cannot be read', asyn
     { note: async () => {} }
   )
   t.equal(await denials.isDenied(['token:t1', 'user:eve']), true)
-  await t.rejects(async () => await denials.isDenied(['token:t1', 'user:ann']), { data: { code: 'unavailable' } })
+  await t.rejects(async () => await denials.isDenied(['token:t1', 'user:ann']), { code: 'unavailable' })
 })

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import t from 'tap'
 import { slotOf } from '../../../lib/adapters/redis/shards.js'
 import type { PresenceEntry, RoomSettings, TextWrite } from '../../../lib/adapters/adapter.js'
@@ -46,6 +47,53 @@ else {
     const again = await a.adapter.publish('chat/1', said('x', { idempotencyKey }), reliable)
     t.equal(again.position!.offset, 1, 'asked again by its key it is published, once')
     t.same((await a.adapter.publish('chat/1', said('x', { idempotencyKey }), reliable)).position, again.position)
+  })
+
+  for (const [what, lose] of Object.entries({
+    'has lost its data': async (client: Redis) => { await client.flushall() },
+    'may have evicted the key': async (client: Redis) => {
+      await client.config('SET', 'maxmemory', '1gb', 'maxmemory-policy', 'allkeys-lru')
+      await client.del('realtime:{chat/1}:once:k')
+    }
+  })) {
+    t.test(`redis: of an event that was published and whose answer was lost nobody is told that it was not, though the server ${what} since`, async (t) => {
+      const server = await startRedis(t)
+      const client = admin(t, server)
+      const { proxy, url } = await proxied(t, server)
+      const [a, b] = [await join(t, url, 'a'), await join(t, server.url, 'b')]
+      await b.adapter.subscribe('chat/1', reliable)
+      await a.adapter.publish('chat/1', said('first'), reliable)
+      proxy.shut('downward', 600_000)
+      const told = Promise.resolve(a.adapter.publish('chat/1', said('x', { idempotencyKey: 'k' }), reliable))
+        .then(() => undefined, (error: Refusal) => error)
+      await b.host.heard('chat/1', 2)
+      await lose(client)
+      proxy.isDown = true
+      proxy.cut()
+      // Until the deadline is past: the answer is then that it will not run.
+      await sleep(1_100)
+      proxy.isDown = false
+      t.match(await told, { code: 'unavailable', outcome: 'unknown', idempotencyKey: 'k' })
+    })
+  }
+
+  t.test('redis: an event that never reached a server which has kept its data since is told as refused', async (t) => {
+    const server = await startRedis(t)
+    const { proxy, url } = await proxied(t, server)
+    const a = await join(t, url, 'a')
+    await a.adapter.publish('chat/1', said('first'), reliable)
+    proxy.shut('upward', 600_000)
+    const told = Promise.resolve(a.adapter.publish('chat/1', said('x'), reliable))
+      .then(() => undefined, (error: Refusal) => error)
+    await sleep(20)
+    proxy.isDown = true
+    proxy.cut()
+    await sleep(1_100)
+    proxy.isDown = false
+    const error = await told
+    t.same([error?.data.code, error?.outcome], ['unavailable', undefined])
+    await isUp(a)
+    t.equal((await a.adapter.history!('chat/1', { last: 10, limit: 10 }, reliable)).events.length, 1)
   })
 
   t.test('redis: a leave that comes while its join is under way ends it, also where the join has to be asked for twice', async (t) => {

@@ -87,8 +87,9 @@ end
  *       error EXPIRED after the deadline
  *
  * The key is looked up before the deadline is checked: a caller that has lost an answer asks again, however late, and
- * learns whether the publication ran. The stream's ids are <offset>-<server time in ms>, which gives a range by offset
- * and the age of each entry.
+ * learns whether the publication ran. It is kept as soon as the event is: where the script fails behind that, since a
+ * right is missing, the event is found, and is there once. The stream's ids are <offset>-<server time in ms>, which
+ * gives a range by offset and the age of each entry.
  */
 export const PUBLISH = script(6, LATE + CLOCK + OPEN + `
 local keep = ARGV[7]
@@ -99,7 +100,10 @@ end
 if isLate() then return redis.error_reply(EXPIRED) end
 local now = micros()
 local kind, payload = ARGV[3], ARGV[6]
-local reply, position
+local reply
+local function remember (position)
+  if keep ~= '' then redis.call('SET', KEYS[4], ARGV[8] .. '\\n' .. position, 'PX', keep) end
+end
 if kind == 'r' then
   local epoch, offset, _, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[10])
   offset = text(offset + 1)
@@ -107,9 +111,10 @@ if kind == 'r' then
   redis.call('HSET', KEYS[1], 'offset', offset)
   prolong(KEYS[1], math.max(${DAY}, ARGV[5]))
   redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[4], offset .. '-' .. text(math.floor(now / 1000)), 'e', payload)
+  remember(epoch .. ' ' .. offset .. ' ' .. at)
   redis.call('PEXPIRE', KEYS[2], ARGV[5])
   local receivers = redis.call('SPUBLISH', KEYS[3], 'r ' .. epoch .. ' ' .. offset .. '\\n' .. payload)
-  reply, position = { epoch, offset, receivers, at }, epoch .. ' ' .. offset .. ' ' .. at
+  reply = { epoch, offset, receivers, at }
 elseif kind == 'l' or kind == 'x' then
   local isRemoval = kind == 'x'
   if isRemoval and ARGV[4] ~= '' then
@@ -121,6 +126,7 @@ elseif kind == 'l' or kind == 'x' then
   redis.call('HSET', KEYS[1], 'version', version)
   prolong(KEYS[1], math.max(${DAY}, ARGV[5]))
   redis.call('HSET', KEYS[5], ARGV[9], version .. ' ' .. text(math.floor(now / 1000) + ARGV[5]) .. '\\n' .. payload)
+  remember('-')
   redis.call('ZADD', KEYS[6], isRemoval and text(version - ${REMOVED}) or version, ARGV[9])
   if redis.call('ZCARD', KEYS[6]) > ${MAX_LATEST} then
     redis.call('HDEL', KEYS[5], redis.call('ZPOPMIN', KEYS[6])[1])
@@ -130,8 +136,8 @@ elseif kind == 'l' or kind == 'x' then
   reply = { version, redis.call('SPUBLISH', KEYS[3], 'l ' .. version .. '\\n' .. payload) }
 else
   reply = { redis.call('SPUBLISH', KEYS[3], 'v\\n' .. payload) }
+  remember('-')
 end
-if keep ~= '' then redis.call('SET', KEYS[4], ARGV[8] .. '\\n' .. (position or '-'), 'PX', keep) end
 return reply
 `, true)
 
