@@ -14,10 +14,12 @@ import { Refusal, refusalOf } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { isCode, type EndReason } from '../protocol/codes.js'
 import type { Command, InvalidFrame, MessageCommand, PresenceCommand } from '../protocol/frames.js'
+import { keyOf } from '../protocol/key.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Ledger } from '../stats/ledger.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { TokenBucket, type Rate } from '../structures/token-bucket.js'
+import { Buckets } from '../structures/buckets.js'
+import type { Rate } from '../structures/token-bucket.js'
 import type { BroadcastAcks } from './broadcast-acks.js'
 import { Commands, type Answer } from './commands.js'
 import { ConnectionCaller, type CallerParts } from './connection-caller.js'
@@ -73,6 +75,8 @@ export interface DispatchOptions {
 
 /** Frames of one connection that may wait for one room, unless the burst of the rate is larger. */
 const WAITING = DEFAULTS.waitingFrames
+/** Buckets of rooms with a rate of their own. */
+const MAX_ROOM_RATES = 10_000
 /** Milliseconds after which a frame that found no place to wait may be sent again. */
 const TOO_MANY = 1_000
 const BEHIND = 'the handlers of this room take longer than its frames come: answer before the work is done, or declare what need not wait with concurrent: true'
@@ -89,6 +93,8 @@ export class Dispatch {
   readonly departures = new Departures()
   readonly #options: DispatchOptions
   readonly #order = new RoomOrder()
+  /** The own rates of rooms, by connection and room. */
+  readonly #roomRates = new Buckets(MAX_ROOM_RATES)
   readonly #replies: ErrorReplies
   readonly #preparation: JoinPreparation
   readonly #parts: CallerParts
@@ -242,7 +248,8 @@ export class Dispatch {
       wait = connection.spend(now)
       if (wait > 0 && connection.isOpen && isConcurrent(connection, command)) wait = connection.spendSpare(now)
     } else {
-      let bucket = (membership.bucket ??= new TokenBucket(rate, now))
+      // Whoever leaves and joins again has no more than he had.
+      let bucket = (membership.bucket ??= this.#roomRates.of(keyOf(connection.id, membership.name), rate, now))
       wait = bucket.take(now)
       if (wait > 0 && isConcurrent(connection, command)) {
         bucket = bucket.spare(now)
@@ -263,6 +270,25 @@ export class Dispatch {
     }
     this.#replies.refuse(connection, rateLimited(wait, rate), command.id, roomOf(command))
     return false
+  }
+
+  /**
+   * Spends the room's own rate for what is said by POST.
+   *
+   * @param holder the connection that says it, or the user where it is none
+   * @throws Refusal `rate_limited`
+   */
+  spendOfRoom (command: Command, holder: string): void {
+    if (!isSaid(command)) return
+    const rate = this.#options.rooms.declarations.find(command.room)?.declaration.rate
+    if (rate === undefined) return
+    const now = performance.now()
+    const bucket = this.#roomRates.of(keyOf(holder, command.room), rate, now)
+    let wait = bucket.take(now)
+    if (wait > 0 && command.type === 'message' && this.isConcurrent(command.room, command.name)) {
+      wait = bucket.spare(now).take(now)
+    }
+    if (wait > 0) throw rateLimited(wait, rate)
   }
 
   #run (connection: Peer, command: Command, bytes: number): void {

@@ -1,12 +1,10 @@
-import { TokenBucket, type Rate } from '../structures/token-bucket.js'
+import { Buckets } from '../structures/buckets.js'
+import type { Rate, TokenBucket } from '../structures/token-bucket.js'
 import type { LimitWarnings } from '../errors/limit-warnings.js'
 import { Refusal } from '../errors/refusal.js'
-import { Link, LinkedList } from '../structures/linked-list.js'
 
 /** Users whose buckets are kept. A bucket that was not used for a while is full, and a full bucket equals none. */
 const MAX_USERS = 10_000
-/** Buckets that are checked for being full when one is added. */
-const SWEEP = 4
 
 /**
  * Cost of opening a connection in messages: one, or less where a user may have so many connections that all of them
@@ -19,15 +17,11 @@ export function openingCost ({ rate, user }: {
   return Math.min(1, rate.burst / (2 * user.connections))
 }
 
-interface Spender { readonly userId: string, readonly bucket: TokenBucket }
-
 /** The rate, by user, of what is not a connection: HTTP callers, and connections that are opening. */
 export class UserRateLimiter {
   readonly #rate: Rate
   readonly #limitWarnings: LimitWarnings
-  readonly #users = new Map<string, Link<Spender>>()
-  /** The user who was charged longest ago comes first. */
-  readonly #order = new LinkedList<Spender>()
+  readonly #users = new Buckets(MAX_USERS)
 
   constructor (rate: Rate, limitWarnings: LimitWarnings) {
     this.#rate = rate
@@ -70,23 +64,5 @@ export class UserRateLimiter {
     this.#of(userId, now).charge(now, cost)
   }
 
-  #of (userId: string, now: number): TokenBucket {
-    let link = this.#users.get(userId)
-    if (link === undefined) {
-      this.#makeRoom(now)
-      link = new Link({ userId, bucket: new TokenBucket(this.#rate, now) })
-      this.#users.set(userId, link)
-    }
-    this.#order.push(link)
-    return link.item.bucket
-  }
-
-  #makeRoom (now: number): void {
-    for (let looked = 0; looked < SWEEP; looked++) {
-      const { first } = this.#order
-      if (first === undefined || (this.#users.size < MAX_USERS && !first.item.bucket.isFull(now))) return
-      first.remove()
-      this.#users.delete(first.item.userId)
-    }
-  }
+  #of (userId: string, now: number): TokenBucket { return this.#users.of(userId, this.#rate, now) }
 }

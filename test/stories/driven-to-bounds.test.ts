@@ -23,8 +23,6 @@ import { Flusher } from '../../lib/connection/flusher.js'
 import { Outbox } from '../../lib/connection/outbox.js'
 import { Elsewhere } from '../../lib/dispatch/elsewhere.js'
 import { Roster } from '../../lib/dispatch/roster.js'
-import { UserRateLimiter } from '../../lib/endpoint/user-rate-limiter.js'
-import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
 import { encodeEvent } from '../../lib/protocol/packet.js'
 import type { Part } from '../../lib/protocol/part.js'
 import { Latest } from '../../lib/retention/latest.js'
@@ -34,6 +32,7 @@ import { ContractWatch } from '../../lib/rooms/contract-watch.js'
 import { PresenceKeeper } from '../../lib/rooms/presence.js'
 import { Walk } from '../../lib/rooms/walk.js'
 import { Cluster } from '../../lib/stats/cluster.js'
+import { Buckets } from '../../lib/structures/buckets.js'
 import { ExpiringMap } from '../../lib/structures/expiring-map.js'
 import { KeyedQueue } from '../../lib/structures/keyed-queue.js'
 import { Lately } from '../../lib/structures/lately.js'
@@ -69,9 +68,9 @@ const CASES: readonly Case[] = [
     row: 'rates of users',
     bound: 10_000,
     drive: () => {
-      const rates = new UserRateLimiter({ messages: 1, burst: 2 }, new LimitWarnings({ warn: () => undefined }))
-      for (let index = 0; index < 30_000; index++) rates.spend(`user ${index}`)
-      return sizeOf(rates, '#users')
+      const buckets = new Buckets(10_000)
+      for (let index = 0; index < 30_000; index++) buckets.of(`user ${index}`, { messages: 1, burst: 2 }, 0).take(0)
+      return buckets.size
     }
   },
   {

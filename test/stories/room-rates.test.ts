@@ -1,0 +1,52 @@
+import { Type } from '@sinclair/typebox'
+import t from 'tap'
+import { defineRoom } from '../../lib/index.js'
+import { connect, postFrame, start, TRANSPORTS } from '../helpers/net.js'
+
+/** Next to nothing comes back while a test runs. */
+const RATE = { messages: 0.001, burst: 2 }
+const desk = defineRoom('desk/:id', { messages: { say: Type.Object({}) } })
+
+/** @returns the messages that were handled */
+async function counting (t: Parameters<typeof start>[0]): Promise<Awaited<ReturnType<typeof start>> & { handled: () => number }> {
+  let handled = 0
+  const server = await start(t, {
+    declare: (app) => { app.room(desk, { limits: { rate: RATE }, on: { say: () => { handled++ } } }) }
+  })
+  return Object.assign(server, { handled: () => handled })
+}
+
+t.test('who leaves a room and joins it again has no more of the rate of the room', async (t) => {
+  const server = await counting(t)
+  const ada = await connect(server, { rooms: ['desk/1'], token: server.token('ada') })
+  for (let each = 0; each < 4; each++) {
+    ada.send({ type: 'say', room: 'desk/1', data: {} })
+    ada.send({ type: 'leave', room: 'desk/1', id: `l${each}` })
+    await ada.next('ack', ({ id }) => id === `l${each}`)
+    ada.send({ type: 'join', room: 'desk/1', id: `j${each}` })
+    await ada.next('ack', ({ id }) => id === `j${each}`)
+  }
+  t.equal(server.handled(), RATE.burst)
+})
+
+for (const transport of TRANSPORTS.filter((each) => each !== 'websocket')) {
+  t.test(`over ${transport} what a connection says by POST spends the rate of the room`, async (t) => {
+    const server = await counting(t)
+    const ada = await connect(server, { transport, rooms: ['desk/1'], token: server.token('ada') })
+    const answers: unknown[] = []
+    for (let each = 0; each < 4; each++) {
+      const { status, code } = await postFrame(server, server.token('ada'), ada.id, { type: 'say', room: 'desk/1', data: {} })
+      answers.push([status, code])
+    }
+    t.match(answers.slice(2), [[429, 'rate_limited'], [429, 'rate_limited']])
+    t.equal(server.handled(), RATE.burst)
+  })
+}
+
+t.test('who posts without a connection spends the rate of the room as a user', async (t) => {
+  const server = await counting(t)
+  for (const user of ['ada', 'ada', 'ada', 'bob']) {
+    await postFrame(server, server.token(user), undefined, { type: 'say', room: 'desk/1', data: {} })
+  }
+  t.equal(server.handled(), RATE.burst + 1)
+})
