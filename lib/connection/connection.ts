@@ -193,6 +193,11 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     return this.#state === 'open' && this.#outbox !== undefined && this.#outbox.push(packet, flush)
   }
 
+  /** The same for what it has missed, see `Member`. */
+  sendMissed (packet: Packet, flush: number): boolean {
+    return this.#state === 'open' && this.#outbox !== undefined && this.#outbox.pushMissed(packet, flush)
+  }
+
   sendFrame (frame: ServerFrame): void {
     this.#host.onSaying?.(this)
     this.send(encodeFrame(frame, undefined, pooled))

@@ -65,8 +65,12 @@ export interface Link {
    * field.
    */
   retryAdvice? (milliseconds: number): Uint8Array
-  /** Set by polling only: frames wait until they are taken, and this is called when there are some. */
-  readonly pending?: () => void
+  /**
+   * Set by polling only: frames wait until they are taken, and this is called when there are some.
+   *
+   * @param flush milliseconds that they may wait for others
+   */
+  readonly pending?: (flush?: number) => void
   /** Set by polling only: answers soon with what waits, or now, because the server drains. */
   hurry? (isNow?: boolean): void
 }

@@ -114,7 +114,7 @@ export class Outbox {
     if (this.#isClosed) return false
     const { counters } = this.#host
     if (packet.event !== undefined) counters.meant++
-    if (this.#isLagging || this.#link.pending !== undefined) return this.#wait(packet)
+    if (this.#isLagging || this.#link.pending !== undefined) return this.#wait(packet, flush)
     if (packet.event !== undefined) counters.queued++
     counters.waiting++
     counters.waitingBytes += packet.bytes.length
@@ -136,6 +136,16 @@ export class Outbox {
       this.#host.flusher.soon(this)
     }
     return !this.#isLagging
+  }
+
+  /**
+   * The same for an event that the peer has missed. A poll waits with it as long as it would have waited if it had been
+   * there; clocks of nodes that differ make that longer by no more than the window.
+   */
+  pushMissed (packet: Packet, flush: number): boolean {
+    if (flush === 0 || this.#link.pending === undefined) return this.push(packet)
+    const age = Date.now() - (packet.event?.timestamp ?? 0)
+    return this.push(packet, Math.min(flush, Math.max(0, flush - age)))
   }
 
   /**
@@ -325,7 +335,7 @@ export class Outbox {
     this.#host.counters.resumed += replayed
   }
 
-  #wait (packet: Packet): boolean {
+  #wait (packet: Packet, flush: number): boolean {
     const isPolled = this.#link.pending !== undefined
     if (packet.event?.delivery === 'volatile' && !isPolled) {
       this.#host.counters.dropped++
@@ -340,7 +350,7 @@ export class Outbox {
     if (backlog.larger === 0 && packet.bytes.length > outboxLimit) backlog.larger = packet.bytes.length
     if (backlog.bytes - backlog.larger > outboxLimit && backlog.count > 1) {
       this.#owner.cut({ limit: 'limits.outbox', value: outboxLimit })
-    } else if (isPolled) this.#link.pending()
+    } else if (isPolled) this.#link.pending(this.#backlog.bytes < LINK_BUFFER ? flush : 0)
     return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
   }
 

@@ -9,6 +9,11 @@ export interface Member {
    * @returns false while the member lags: a reader of history then waits for `drained`
    */
   send (packet: Packet, flush?: number): boolean
+  /**
+   * The same for what it has missed, which a link sends at once; a poll waits with it until `flush` milliseconds after
+   * it was published. Absent where there are no polls.
+   */
+  sendMissed? (packet: Packet, flush: number): boolean
   /** The same for a packet that is read from nowhere again, where one may be lost on the way. */
   sendKept? (packet: Packet): void
   /** Whether so little waits for it that it may be sent what it has missed; absent where nothing waits. */
@@ -31,4 +36,9 @@ export interface Member {
   readonly isReady?: boolean
   /** The rooms that it is in. */
   readonly rooms?: { get (name: string): object | undefined }
+}
+
+/** Sends a member what it has missed of a room. */
+export function sendMissed (member: Member, packet: Packet, flush: number): boolean {
+  return member.sendMissed?.(packet, flush) ?? member.send(packet)
 }

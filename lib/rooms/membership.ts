@@ -9,7 +9,7 @@ import type { TokenBucket } from '../structures/token-bucket.js'
 import type { Declaration } from './declaration.js'
 import type { KnownTexts } from './known-texts.js'
 import type { LatestValues } from './latest-values.js'
-import type { Member } from './member.js'
+import { sendMissed, type Member } from './member.js'
 import type { PassedOver, Stretch } from './passed-over.js'
 import type { Follower } from './resume.js'
 import type { RoomTexts } from './room-texts.js'
@@ -130,7 +130,7 @@ export class Membership implements Follower, Walked, Offered {
     this.sequence = snapshot?.sequence ?? 0
     this.former = former
     this.#known = version
-    this.texts = room.texts === undefined ? undefined : new TextReader(member, room.texts, known)
+    this.texts = room.texts === undefined ? undefined : new TextReader(member, room.texts, known, room.declaration.flush)
     this.#isReturn = isReturn
   }
 
@@ -252,8 +252,10 @@ export class Membership implements Follower, Walked, Offered {
       return true
     }
     this.member.replayed?.(packet.bytes.length)
-    return this.member.send(this.#isContinued ? packet : packet.replay)
+    return sendMissed(this.member, this.#isContinued ? packet : packet.replay, this.flush)
   }
+
+  get flush (): number { return this.room.declaration.flush }
 
   /** Whether the `latest` values are still being brought to it, those that are set meanwhile among them. */
   get isReading (): boolean { return this.#values !== undefined }

@@ -4,7 +4,7 @@ import { startsWith, type KnownText, type Part } from '../protocol/part.js'
 import type { Packet } from '../protocol/packet.js'
 import { Pauses } from '../structures/pauses.js'
 import type { KnownTexts } from './known-texts.js'
-import type { Member } from './member.js'
+import { sendMissed, type Member } from './member.js'
 import type { RoomTexts } from './room-texts.js'
 
 /**
@@ -35,6 +35,7 @@ interface Ahead { readonly known: KnownTexts, readonly until: number }
 export class TextReader {
   readonly #member: Member
   readonly #texts: RoomTexts
+  readonly #flush: number
   #known: KnownTexts | undefined
   /** What it was sent of texts while it is behind, by the versions with which they began. */
   #sent: Map<number, Pick<Part, 'version' | 'to'>> | undefined
@@ -56,10 +57,12 @@ export class TextReader {
   /** Another number each time that it begins anew, so that what waited before does nothing. */
   #turn = 0
 
-  constructor (member: Member, texts: RoomTexts, known: KnownTexts | undefined) {
+  /** @param flush milliseconds of the room's flush window */
+  constructor (member: Member, texts: RoomTexts, known: KnownTexts | undefined, flush: number) {
     this.#member = member
     this.#texts = texts
     this.#known = known
+    this.#flush = flush
   }
 
   /** Stops, until it goes live again from what it has then. */
@@ -124,7 +127,7 @@ export class TextReader {
         this.#sent!.set(part.begun, { version: part.version, to: part.to })
         hasSent = true
         this.#member.replayed?.(packet.bytes.length)
-        if (this.#member.send(packet)) continue
+        if (sendMissed(this.#member, packet, this.#flush)) continue
       }
       // A link that lags takes the rest when it has room, and a poll with the next one.
       this.#member.whenDrained(() => { this.#bring(turn) }, !hasSent)

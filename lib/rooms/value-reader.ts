@@ -1,11 +1,13 @@
 import type { EventHead, Packet } from '../protocol/packet.js'
 import { isWithin, type KnownValues, type ShownValue } from '../retention/latest.js'
 import type { LatestValues } from './latest-values.js'
-import type { Member } from './member.js'
+import { sendMissed, type Member } from './member.js'
 
 /** What a reader needs of its member's place in the room. */
 export interface Reader {
   readonly member: Member
+  /** Milliseconds of the room's flush window. */
+  readonly flush: number
   isExcepted (event: EventHead): boolean
 }
 
@@ -86,9 +88,9 @@ export class ValueReader {
   #send (packet: Packet): boolean {
     const event = packet.event!
     if ((event.isRemoval === true && !this.#isReturn) || this.#reader.isExcepted(event)) return true
-    const { member } = this.#reader
+    const { member, flush } = this.#reader
     member.replayed?.(packet.bytes.length)
-    return member.send(packet)
+    return sendMissed(member, packet, flush)
   }
 }
 

@@ -26,13 +26,13 @@ export class PollLink implements Link {
   readonly #options: PollOptions
   #timer: NodeJS.Timeout | undefined
   #isStarted = false
-  #hasNews = false
+  /** Time from which it is answered, by `performance.now()`: at once where it is hurried; absent without news. */
+  #newsAt: number | undefined
   #isDone = false
 
   #notBefore: number
   #readUntil = 0
-  /** Whether it is answered as soon as what its peer has missed has been read. */
-  #isHurried = false
+  #until = 0
 
   constructor (options: PollOptions) {
     this.#options = options
@@ -43,11 +43,14 @@ export class PollLink implements Link {
 
   write (): boolean { return true }
 
-  /** Tells that a frame waits; a poll that has started then gathers for a few more milliseconds. */
-  readonly pending = (): void => {
-    if (this.#hasNews) return
-    this.#hasNews = true
-    if (this.#isStarted) this.#arm(GATHER)
+  /** Tells that a frame waits; a poll that has started then gathers for a few more milliseconds, or for the window. */
+  readonly pending = (flush = 0): void => {
+    const now = performance.now()
+    const at = now + Math.max(GATHER, flush)
+    // What comes while it gathers does not make it wait longer.
+    if (this.#newsAt !== undefined && this.#newsAt <= at) return
+    this.#newsAt = at
+    if (this.#isStarted) this.#arm(Math.min(at, this.#until) - now)
   }
 
   /**
@@ -58,13 +61,16 @@ export class PollLink implements Link {
    */
   start (most = this.#options.wait): void {
     this.#isStarted = true
-    this.#readUntil = performance.now() + READING
-    this.#arm(this.#hasNews || this.#isHurried ? GATHER : Math.min(most, this.#options.wait))
+    const now = performance.now()
+    this.#readUntil = now + READING
+    const rest = Math.min(most, this.#options.wait)
+    this.#until = now + rest
+    this.#arm(this.#newsAt === undefined ? rest : Math.max(GATHER, Math.min(this.#newsAt - now, rest)))
   }
 
   /** Waits for no more news, nor for the rate of its peer; if it has to be now, nor for what is being read. */
   hurry (isNow = false): void {
-    this.#isHurried = true
+    this.#newsAt = Number.NEGATIVE_INFINITY
     this.#notBefore = 0
     if (!this.#isStarted) return
     if (isNow) this.#finish()

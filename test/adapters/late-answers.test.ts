@@ -4,7 +4,7 @@ import { BROKERS } from '../helpers/brokers.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { missing } from '../helpers/servers.js'
 
-/** Milliseconds for which answers are held: the link is taken for dead before, and the second attempt breaks with it. */
+/** Milliseconds for which answers are held. The link is taken for dead before, and the second attempt breaks. */
 const HELD = 3_500
 
 for (const { name, program, start, make } of BROKERS) {

@@ -198,7 +198,7 @@ t.test('a text that gave way grows by its parts for those who are up to it, and 
   t.equal(texts.get('answer', 'a'), undefined, 'it gave way')
   t.ok(texts.isMarked('answer', 'a'))
   const member = new Member()
-  new TextReader(member, texts, { version: 1, lengths: new Map([[97, 1_500]]) }).live()
+  new TextReader(member, texts, { version: 1, lengths: new Map([[97, 1_500]]) }, 0).live()
   made.take(stretch('a', 'abc', 1_500, 2))
   t.same(made.offered, [`0:${long}`, '1500:abc'])
   t.same([made.asked, member.got], [[], []], 'nothing was read')
@@ -211,7 +211,7 @@ t.test('a text that gave way grows by its parts for those who are up to it, and 
   ]
   const members = known.map((each) => {
     const one = new Member()
-    const reader = new TextReader(one, texts, each)
+    const reader = new TextReader(one, texts, each, 0)
     reader.live()
     return { one, reader }
   })

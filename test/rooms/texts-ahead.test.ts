@@ -85,7 +85,7 @@ class Node {
         return true
       },
       whenDrained: (callback) => { node.held.push(callback) }
-    }, this.texts, known)
+    }, this.texts, known, 0)
     this.#reader.live()
     return this.#reader
   }
