@@ -334,7 +334,7 @@ export class NatsLink {
       this.#answeredAt = performance.now()
       return answer
     } catch (error) {
-      if (error instanceof Refusal) throw isChange && !(error instanceof Declined) ? away('unknown') : error
+      if (error instanceof Refusal) throw isChange && !isRefused(error) ? away('unknown') : error
       if (isConflict(error) || isMissing(error)) throw error
       this.#warn(error)
       if (!this.#hasStarted) throwDenied(error)
@@ -407,6 +407,9 @@ export function isUncertain (error: unknown): boolean { return error instanceof 
 class Unsent extends Refusal {
   constructor (cause: unknown) { super('unavailable', { retryAfter: 1_000, cause }) }
 }
+
+/** Whether it is known what became of a request: the server has declined it, or was not sent it. */
+function isRefused (error: Refusal): boolean { return error instanceof Declined || error instanceof Unsent }
 
 /** The server's code for a message that is larger than a stream takes. */
 const TOO_LARGE = 10_054

@@ -1,5 +1,5 @@
 import { Late, within } from '../broker/patience.js'
-import { isConflict, type NatsLink } from './link.js'
+import { away, isConflict, type NatsLink } from './link.js'
 import { messageIdOf } from './once.js'
 
 export interface Removal {
@@ -32,7 +32,8 @@ const ECHO = 1_000
  * order, so a value that is set at that moment may come between the two, and would be removed unseen. What the server
  * forwards tells which value a removal has met: another one is put back behind it, unless a newer one is there by then.
  *
- * @throws Refusal `unavailable`; the error of the server for a conflict or a stream that is missing
+ * @throws Refusal `unavailable`, with the outcome `unknown` where what is removed may be gone; the error of the server
+ *   for a conflict or a stream that is missing
  */
 export async function removeValue (
   link: Pick<NatsLink, 'flush' | 'insist' | 'listen' | 'publish'>,
@@ -65,7 +66,10 @@ export async function removeValue (
     await link.insist('change', async () => await link.publish(subject, met.text, {
       expect: { lastSubjectSequence: seq },
       msgID: messageIdOf(subject, String(seq))
-    })).catch((error: unknown) => { if (!isConflict(error)) throw error })
+    })).catch((error: unknown) => {
+      // By now the removal is there, whatever has kept the value from being put back.
+      if (!isConflict(error)) throw away('unknown')
+    })
     return { seq, isVain: true }
   } finally {
     subscription.unsubscribe()

@@ -10,6 +10,7 @@ import type { NatsClock } from './clock.js'
 import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
 import { decoded, type NatsState, type Step } from './state.js'
 import { momentIn, raised, type LastingDenials } from './lasting-denials.js'
+import { away } from './link.js'
 import { stateKey } from './tokens.js'
 
 /** One key holds all holders of one limit, so that taking the last slot is one step. */
@@ -151,7 +152,10 @@ export function natsDenials (
       }
       const end = Math.round(clock.shared(until))
       if (version !== undefined) await raise(stateKey('version', subject), version)
-      await raise(stateKey('denial', subject), end)
+      await raise(stateKey('denial', subject), end).catch((error: unknown) => {
+        // An earlier denial that is in force counts as this one by now.
+        throw version === undefined ? error : away('unknown')
+      })
       await lasting.note(subject, end)
     },
     async version (subject) {

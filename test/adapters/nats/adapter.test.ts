@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { appendFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
@@ -7,7 +7,7 @@ import { nats } from '../../../lib/adapters/nats/adapter.js'
 import { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, NATS_USER, natsAccount, startNats, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
-import { live, node, reliable, said } from '../../../lib/adapters/contract/host.js'
+import { live, node, reliable, said, textOf } from '../../../lib/adapters/contract/host.js'
 import { publishFrom } from './publishers.js'
 
 async function admin (t: Test, { url }: Server): Promise<JetStreamManager> {
@@ -142,6 +142,22 @@ else {
       await t.rejects(publish, { code: 'unavailable', outcome: undefined })
     }
     t.same((await adapter.history!('chat/1', { last: 1, limit: 1 }, reliable)).events, [])
+  })
+
+  t.test('nats: a value that was lost and that the server takes no more is given up, and the log names max_payload', async (t) => {
+    const server = await startNats(t)
+    const { adapter, host } = await node(t, nats({ url: server.url }), 'a')
+    await adapter.subscribe('chat/1', reliable)
+    const texts = ['x'.repeat(20_000), 'small']
+    for (const [index, text] of texts.entries()) {
+      await adapter.publish('chat/1', said(text, { type: 'score', delivery: 'latest', key: `${index}` }), reliable)
+    }
+    await server.kill()
+    await rm(join(server.directory, 'data'), { recursive: true })
+    await appendFile(join(server.directory, 'nats.conf'), 'max_payload: 10000\n')
+    await server.start()
+    await until('it is told', () => host.notes.some((note) => /too large to be put back.*max_payload/.test(note)), 15_000)
+    t.same((await adapter.latest!('chat/1', reliable)).map(textOf), ['small'])
   })
 
   t.test('nats: a crash of the server loses nothing, and what was published meanwhile is refused', async (t) => {

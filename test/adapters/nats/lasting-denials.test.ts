@@ -2,7 +2,7 @@ import t from 'tap'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
 import { LastingDenials } from '../../../lib/adapters/nats/lasting-denials.js'
-import { NatsLink } from '../../../lib/adapters/nats/link.js'
+import { away, NatsLink } from '../../../lib/adapters/nats/link.js'
 import { NatsState } from '../../../lib/adapters/nats/state.js'
 import { natsDenials } from '../../../lib/adapters/nats/stores.js'
 import { missing, startNats, until } from '../../helpers/servers.js'
@@ -58,4 +58,22 @@ t.test('nats: who is kept out for longer than the bucket keeps anything stays ou
   }, KEPT)
   t.equal(await isOut(), false)
   t.equal(await known.read('shared.secret'), 'x')
+})
+
+t.test('nats: a revocation of a room whose number is kept by now is not told as refused where the rest cannot be kept', async (t) => {
+  const unread = new Unread({ warn: () => undefined })
+  const clock = { now: () => Date.now(), shared: (time: number) => time } as NatsClock
+  const written: string[] = []
+  const state = {
+    change: async (key: string) => {
+      if (written.length > 0 || !key.startsWith('version')) throw away()
+      written.push(key)
+    }
+  }
+  const lasting = { note: async () => undefined }
+  const denials = natsDenials(state as unknown as NatsState, clock, unread, lasting)
+  const end = Date.now() + 60_000
+  await t.rejects(denials.deny('user:ann', end) as Promise<void>, { code: 'unavailable', outcome: undefined })
+  await t.rejects(denials.deny('member:ann:room', end, 7) as Promise<void>, { code: 'unavailable', outcome: 'unknown' })
+  t.equal(written.length, 1)
 })

@@ -3,7 +3,8 @@ import t from 'tap'
 import { nats } from '../../../lib/adapters/nats/adapter.js'
 import { node, reliable, said, dataOf } from '../../../lib/adapters/contract/host.js'
 import { missing, startNatsCluster, until } from '../../helpers/servers.js'
-import type { NatsLink } from '../../../lib/adapters/nats/link.js'
+import { Declined } from '../../../lib/adapters/broker/standing.js'
+import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
 import { removeValue, type Removed } from '../../../lib/adapters/nats/removal.js'
 
 const VALUE = { subject: 'latest.room.key', forwarded: 'value.room.key', text: 'removal', patience: 1_000, known: 9 }
@@ -15,6 +16,8 @@ class FakeServer {
   between: string[] = []
   /** Whether another value is there already when one is put back. */
   isNewer = false
+  /** What becomes of a value that is put back. */
+  fault: Error | undefined
   subscriptions = 0
   #seq = 9
   #heard: (message: Msg) => void = () => undefined
@@ -29,6 +32,7 @@ class FakeServer {
     flush: async () => undefined,
     insist: async (_asking: string, ask: () => Promise<unknown>) => await ask(),
     publish: async (_subject: string, text: string, { expect }: { expect: { lastSubjectSequence: number } }) => {
+      if (text !== VALUE.text && this.fault !== undefined) throw this.fault
       if (text !== VALUE.text && this.isNewer) throw Object.assign(new Error('wrong last sequence'), { code: 10071 })
       this.accepted.push([text, expect.lastSubjectSequence])
       for (const value of this.between.splice(0)) this.#forward(value)
@@ -64,6 +68,16 @@ t.test('a removal that meets a value set meanwhile puts the newest back, if no n
   t.same(await other.remove(), { seq: 11, isVain: true })
   t.same(other.accepted, [['removal', 9]])
   t.same([server.subscriptions, other.subscriptions], [0, 0])
+})
+
+t.test('a removal is not told as refused where the value that it has met cannot be put back', async (t) => {
+  for (const fault of [away(), new Declined(new Error('insufficient resources')), new Error('no such stream')]) {
+    const server = new FakeServer()
+    server.between = ['first']
+    server.fault = fault
+    await t.rejects(server.remove(), { code: 'unavailable', outcome: 'unknown' })
+    t.same([server.accepted, server.subscriptions], [[['removal', 9]], 0])
+  }
 })
 
 t.test(

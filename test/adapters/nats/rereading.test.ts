@@ -1,14 +1,13 @@
 import t from 'tap'
 import type { AdapterHost, PresenceChange } from '../../../lib/adapters/adapter.js'
 import type { Nodes } from '../../../lib/adapters/broker/nodes.js'
-import { Declined } from '../../../lib/adapters/broker/standing.js'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import { live, said, textOf } from '../../../lib/adapters/contract/host.js'
 import { decodePayload, encodePayload } from '../../../lib/adapters/broker/payload.js'
 import type { Packet } from '../../../lib/protocol/packet.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
 import { NatsLatest, type MissedValue } from '../../../lib/adapters/nats/latest.js'
-import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
+import { away, NatsLink } from '../../../lib/adapters/nats/link.js'
 import type { NatsLives } from '../../../lib/adapters/nats/lives.js'
 import { NatsLostValues } from '../../../lib/adapters/nats/lost-values.js'
 import { NatsPresence } from '../../../lib/adapters/nats/presence.js'
@@ -17,6 +16,7 @@ import type { NatsState, Step } from '../../../lib/adapters/nats/state.js'
 import { tokenOf } from '../../../lib/adapters/nats/tokens.js'
 import type { NatsTexts } from '../../../lib/adapters/nats/texts.js'
 import { until } from '../../helpers/servers.js'
+import { Greeter } from './greeter.js'
 
 const unread = new Unread({ warn: () => undefined })
 const turns = async (): Promise<void> => { for (let turn = 0; turn < 4; turn++) await new Promise(setImmediate) }
@@ -157,46 +157,75 @@ t.test('a room whose values cannot be put back keeps nothing from others, and is
   t.same(values.asked, ['missed', 'live/3', 'live/3', 'live/3'], 'until it succeeds')
 })
 
-t.test('a value that the server does not take again keeps no other one back, and is given up where it is too large', async (t) => {
-  const room = 'live/1'
-  const valueOf = (key: string, version: number): Packet => {
-    return decodePayload(room, encodePayload('n-1', said(key, { delivery: 'latest', key })), { version })
-  }
-  let life = { epoch: 'epoch001', shift: 1_000, before: [] as object[] }
-  const sent: string[] = []
-  const logged: string[] = []
-  let error: Error = away('unknown')
-  const lives = {
-    open: async () => ({ life }),
-    current: () => life,
-    use: async (_plan: object, ask: (found: object) => Promise<void>) => { await ask({ life }) }
-  }
-  const publish = async (_subject: string, text: string): Promise<void> => {
-    const key = textOf(decodePayload(room, text, {}))
-    if (key === 'large') throw error
-    sent.push(key)
-  }
-  const lost = new NatsLostValues({
-    link: { isClustered: false, publish } as unknown as NatsLink,
-    lives: lives as unknown as NatsLives,
-    plan: { name: 'realtime_latest' } as never,
-    prefix: 'realtime',
-    tag: 'n',
-    unread,
-    host: () => ({ values: () => [valueOf('large', 1_008), valueOf('small', 1_009)] }),
-    log: { warn: (_object, message) => { logged.push(message) } }
-  })
-  await lost.start()
-  life = { epoch: 'epoch002', shift: 2_000, before: [{ epoch: 'epoch001', offset: 5 }] }
-  const [older, other] = [valueOf('large', 2_003), valueOf('other', 2_004)]
-  for (const isTooLarge of [false, true]) {
-    if (isTooLarge) error = new Declined(Object.assign(new Error('message size exceeds maximum'), { code: 10054 }))
+/** Errors as the client and the server make them, and whether the value is given up for each. */
+const faults: ReadonlyArray<readonly [error: Error, isTooLarge: boolean]> = [
+  [new Error('timeout'), false],
+  [Object.assign(new Error('insufficient resources'), { code: 10023 }), false],
+  [Object.assign(new Error('message size exceeds maximum'), { code: 10054 }), true],
+  [Object.assign(new Error("'payload' size is invalid"), { name: 'InvalidArgumentError' }), true]
+]
+
+for (const [fault, isTooLarge] of faults) {
+  t.test(`a value that the server does not take again (${fault.message}) keeps no other one back, and is ${isTooLarge ? 'given up' : 'tried again'}`, async (t) => {
+    const room = 'live/1'
+    const valueOf = (key: string, version: number): Packet => {
+      return decodePayload(room, encodePayload('n-1', said(key, { delivery: 'latest', key })), { version })
+    }
+    let life = { epoch: 'epoch001', shift: 1_000, before: [] as object[] }
+    const sent: string[] = []
+    const logged: string[] = []
+    const link = new NatsLink({
+      url: await new Greeter().listen(t),
+      connection: undefined,
+      settings: {},
+      prefix: 'realtime',
+      jetstream: false,
+      timeout: 2_000,
+      log: { warn: () => undefined },
+      unread,
+      onUp: () => undefined,
+      onDown: () => undefined,
+      onParted: () => undefined
+    })
+    await link.open()
+    t.teardown(() => link.close())
+    link.started()
+    t.intercept(link, 'js', {
+      value: {
+        publish: async (_subject: string, text: string): Promise<object> => {
+          const key = textOf(decodePayload(room, text, {}))
+          if (key === 'large') throw fault
+          sent.push(key)
+          return { seq: 1, duplicate: false }
+        }
+      }
+    })
+    const lives = {
+      open: async () => ({ life }),
+      current: () => life,
+      use: async (_plan: object, ask: (found: object) => Promise<void>, how: 'attempt' | 'change') => {
+        await link[how](() => ask({ life }))
+      }
+    }
+    const lost = new NatsLostValues({
+      link,
+      lives: lives as unknown as NatsLives,
+      plan: { name: 'realtime_latest' } as never,
+      prefix: 'realtime',
+      tag: 'n',
+      unread,
+      host: () => ({ values: () => [valueOf('large', 1_008), valueOf('small', 1_009)] }),
+      log: { warn: (_object, message) => { logged.push(message) } }
+    })
+    await lost.start()
+    life = { epoch: 'epoch002', shift: 2_000, before: [{ epoch: 'epoch001', offset: 5 }] }
+    const [older, other] = [valueOf('large', 2_003), valueOf('other', 2_004)]
     const { given, isWhole } = await lost.restore(room, [older, other])
-    t.same([given.map(textOf), sent.splice(0), isWhole], [['other'], ['small'], isTooLarge])
+    t.same([given.map(textOf), sent, isWhole], [['other'], ['small'], isTooLarge])
+    t.match(logged, isTooLarge ? [/too large to be put back.*raise max_payload/] : [])
     t.equal(logged.length, isTooLarge ? 1 : 0)
-  }
-  t.match(logged, [/too large to be put back/])
-})
+  })
+}
 
 t.test('a room whose texts could not be read is read again by itself, until that succeeds or it is left', async (t) => {
   const values = new Values()
