@@ -6,7 +6,7 @@ import { hasEnded, isExpired } from '../auth/expiry.js'
 import type { Credential, Credentials } from '../auth/credentials.js'
 import type { Identity } from '../connection/identity.js'
 import type { Peer } from './peer.js'
-import { isUnnamed, peek, queryOf, readCursor, requestOf, type Kind, type Query } from './query.js'
+import { followed, isUnnamed, peek, queryOf, readCursor, requestOf, type Kind, type Query } from './query.js'
 import type { Readiness } from './readiness.js'
 import type { RequestedRoom } from '../rooms/joining.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
@@ -67,6 +67,8 @@ export interface Admitted {
   /** Rooms of the URL, then the built-in ones: a cursor covers them in this order. */
   readonly cursorRooms: readonly string[]
   readonly cursor: Cursor | undefined
+  /** The connection that the request says it follows: a poll continues it, where it polled as well. */
+  readonly former: string | undefined
   /** Whether the events of a stream go out without the line with their name. */
   readonly isUnnamed: boolean
   /** Whether slots were taken for `connectionId`. */
@@ -90,7 +92,7 @@ interface Asked {
 }
 
 /** Where a request resumes: the rooms that its cursor covers, and its former connection. */
-interface Place extends Pick<Admitted, 'cursorRooms' | 'cursor' | 'known'> {
+interface Place extends Pick<Admitted, 'cursorRooms' | 'cursor' | 'former' | 'known'> {
   /** In the order of the names, with which `cursorRooms` begins. */
   readonly found: readonly ResolvedRoom[]
 }
@@ -198,12 +200,12 @@ export class Admission {
     const builtIn = access.builtIn(identity.userId)
     const cursorRooms = builtIn.length === 0 ? names : [...names, ...builtIn.filter((name) => !names.includes(name))]
     const cursor = readCursor(query, cursorRooms)
-    const known = kind === 'polling' && cursor !== undefined
-      ? this.#known(cursor.connection, identity.userId)
-      : undefined
-    if (known === undefined) this.#options.spend(asked.request, identity.userId, isHeld)
+    const former = followed(query, cursor)
+    const known = kind === 'polling' && former !== undefined ? this.#known(former, identity.userId) : undefined
+    // A poll without a cursor may enter other rooms, whichever connection it continues.
+    if (known === undefined || cursor === undefined) this.#options.spend(asked.request, identity.userId, isHeld)
     if ((isHeld && known === undefined) || kind === 'verdict') this.#reservations.checkUser(identity.userId)
-    const place = { found, cursorRooms, cursor, known }
+    const place = { found, cursorRooms, cursor, former, known }
     for (let index = 0; index < names.length; index++) {
       const allowed = access.allowFound(names[index]!, found[index]!, identity)
       if (allowed instanceof Promise) return this.#allowedLater(asked, identity, place, index, allowed)
@@ -231,7 +233,7 @@ export class Admission {
     place: Place
   ): Awaitable<Admitted> {
     const { rooms } = this.#options
-    const { found, cursorRooms, cursor } = place
+    const { found, cursorRooms, cursor, former } = place
     const own = kind === 'uplink' ? ownOf(request) : place.known?.id
     this.#ask(since, identity, place.known?.id ?? cursor?.connection, own)
     // The connection that is polled may have ended while its user was being authorised.
@@ -243,7 +245,7 @@ export class Admission {
     }))
     const connectionId = known?.id ??
       (kind === 'polling'
-        ? this.#pollId(cursor, identity.userId)
+        ? this.#pollId(former, identity.userId)
         : this.#options.connectionIds.create(identity.userId, 'link'))
     const isReserved = isHeld && known === undefined
     const out = kind === 'polling' && known === undefined ? this.#outOf(cursor, connectionId, cursorRooms) : NONE
@@ -256,6 +258,7 @@ export class Admission {
       out,
       cursorRooms,
       cursor,
+      former,
       isUnnamed: kind === 'sse' && isUnnamed(query),
       isReserved,
       known,
@@ -265,7 +268,9 @@ export class Admission {
       const entered = out.size === 0 ? entries : entries.filter(({ name }) => !out.has(name))
       const leased = this.#reservations.take(request, connectionId, identity.userId, entered)
       if (leased !== undefined) return leased.then(() => admitted)
-    } else if (kind === 'verdict') this.#reservations.checkRooms(entries)
+    } else if (kind === 'verdict' || (known !== undefined && cursor === undefined)) {
+      this.#reservations.checkRooms(entries, known?.id)
+    }
     return admitted
   }
 
@@ -357,15 +362,14 @@ export class Admission {
   }
 
   /**
-   * Id of a polling connection: it keeps its id on whichever node it polled before. A cursor that does not prove its id
-   * gets a new one and keeps its positions.
+   * Id of a polling connection: it keeps its id on whichever node it polled before. One that is not proven is replaced
+   * by a new one, and the poll keeps its positions.
    */
-  #pollId (cursor: Cursor | undefined, userId: string): string {
+  #pollId (former: string | undefined, userId: string): string {
     const { slots, connectionIds } = this.#options
-    if (cursor !== undefined && connectionIds.isProven(cursor.connection, userId) && !slots.has(cursor.connection)) {
-      return cursor.connection
-    }
-    return connectionIds.create(userId)
+    return former !== undefined && connectionIds.isProven(former, userId) && !slots.has(former)
+      ? former
+      : connectionIds.create(userId)
   }
 
   /** Rooms that the peer has heard to be out of, and those that it is to hear so of. */

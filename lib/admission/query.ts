@@ -31,12 +31,23 @@ export function queryOf ({ query, headers }: FastifyRequest, kind: Kind): Query 
   return typeof last === 'string' && last !== '' ? { ...query as Query, since: last } : query as Query
 }
 
-/** Reads the connection id of a cursor before its room list is known. */
-export function peek ({ since }: Query): string | undefined {
+/** Reads the id of the connection that a poll continues before its room list is known. */
+export function peek ({ since, connection }: Query): string | undefined {
+  if (since === undefined || since === '') return newestOf(connection)
   if (typeof since !== 'string' || since.length > MAX_CURSOR) return undefined
   const [, id] = Buffer.from(since, 'base64url').toString('latin1').split('.')
   return id
 }
+
+/**
+ * Returns the connection that a request follows: that of its cursor, else the last one that its client says it had. A
+ * client that has changed its rooms has no cursor of the new list.
+ */
+export function followed (query: Query, cursor: Cursor | undefined): string | undefined {
+  return cursor?.connection ?? newestOf(query.connection)
+}
+
+function newestOf (connections: unknown): string | undefined { return formerOf(connections)?.split(',', 1)[0] }
 
 export function readCursor (query: Query, rooms: readonly string[]): Cursor | undefined {
   const { since } = query

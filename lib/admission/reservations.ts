@@ -33,9 +33,12 @@ export class Reservations {
   /**
    * Checks that the rooms have a place left; nothing is taken.
    *
+   * @param own who has its places already
    * @throws Refusal `room_full`
    */
-  checkRooms (entries: readonly RequestedRoom[]): void { this.#options.slots.checkRooms(placesOf(entries)) }
+  checkRooms (entries: readonly RequestedRoom[], own?: string): void {
+    this.#options.slots.checkRooms(placesOf(entries), own)
+  }
 
   /**
    * Takes all slots of this node in one synchronous step, then the adapter's leases. The result is no promise where

@@ -163,11 +163,11 @@ export class Slots {
   /**
    * Checks the capacities of rooms without taking a place.
    *
-   * @param leaving a holder that is about to release its places
+   * @param own a holder whose own places count as left
    * @throws Refusal `room_full`
    */
-  checkRooms (rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>, leaving?: string): void {
-    const places = leaving === undefined ? undefined : this.#holders.get(leaving)?.rooms
+  checkRooms (rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>, own?: string): void {
+    const places = own === undefined ? undefined : this.#holders.get(own)?.rooms
     for (const { name, capacity } of rooms) {
       if (!this.#hasRoomSlot(name, capacity) && places?.has(name) !== true) throw roomFull(name, capacity)
     }

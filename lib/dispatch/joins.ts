@@ -320,7 +320,7 @@ export class Joins {
    * Resumes the rooms of a connection for its next poll, and enters rooms again that were refused for the moment.
    *
    * @param since the moment of the revocations at which its admission began
-   * @param missing rooms that were refused before
+   * @param missing rooms that were refused before, or that are named for the first time
    * @param isCurrent returns false once the poll was answered or given up; the next poll does the rest then
    */
   async resume (
@@ -374,7 +374,9 @@ export class Joins {
     const entered = await this.#inOrder(connection, name, async () => {
       if (connection.rooms.get(name) !== undefined || !isCurrent()) return {}
       try {
-        return { result: await this.#add(connection, name, found, request, since) }
+        const result = await this.#add(connection, name, found, request, since)
+        this.#options.untold.joined(connection, name)
+        return { result }
       } catch (error) {
         return { result: { name, refusal: replies.of(error, name, connection) } }
       }

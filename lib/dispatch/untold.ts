@@ -42,7 +42,7 @@ export class Untold {
     this.#tell({ user: userId, connection: id, room, ...why })
   }
 
-  /** The server has put the connection into the room. */
+  /** The connection is in the room again. */
   joined ({ id, userId }: Peer, room: string): void {
     if (this.outOf(id, room) !== undefined) this.#tell({ user: userId, connection: id, room, isOver: true })
   }

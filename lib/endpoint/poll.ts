@@ -47,7 +47,8 @@ export class Poll {
     const connection = known ?? openings.connect(admitted, request.ip ?? '', undefined, 'polling')
     if (known !== undefined) connections.renew(connection, admitted.identity)
     // A client that polls too often is not refused but has to wait, since its events stay in the history.
-    const hold = known?.spend(performance.now()) ?? 0
+    // One without a cursor has been charged as an opening.
+    const hold = cursor === undefined ? 0 : known?.spend(performance.now()) ?? 0
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
     // A poll may be idle for as long as it asked to wait.
     exchanges.mayIdle(request.raw)

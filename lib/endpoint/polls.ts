@@ -55,13 +55,14 @@ export class Polls {
   }
 
   /**
-   * Runs one poll: the first of a connection, whose rooms are entered, or a later one, whose memberships are resumed.
+   * Runs one poll: the first of a connection, whose rooms are entered, or a later one, whose memberships are resumed. A
+   * later one without a cursor names other rooms: those that are new are entered, and those that are missing are left.
    *
    * @param enter enters the rooms of a connection that is new here; frames go to the given link
    */
   async run (
     connection: Peer,
-    { cursor, cursorRooms, entries, known, out, since }: Admitted,
+    { cursor, cursorRooms, entries, former, known, out, since }: Admitted,
     { wait, hold }: Patience,
     enter: () => Promise<readonly JoinResult[]>,
     gone: (callback: () => void) => void
@@ -89,7 +90,9 @@ export class Polls {
       else connection.sendSurely({ type: 'left', room: name, data: { code, message } })
     }
     this.#forget(connection)
-    if (this.#told.get(connection) === before.cursor) connection.heard()
+    const isFirst = cursor === undefined
+    // Where the rooms are others, there is no cursor that could say what was heard: what was answered counts as heard.
+    if (isFirst || this.#told.get(connection) === before.cursor) connection.heard()
     return await new Promise<PollAnswer | Refusal>((resolve, reject) => {
       let rooms: Record<string, unknown> = {}
       let isResumed = true
@@ -127,7 +130,7 @@ export class Polls {
           const cost = Math.floor(size / LINK_BUFFER)
           connection.charge(cost)
           // A client that opens another connection for each poll would have a new bucket each time.
-          if (known === undefined) this.#options.charge(connection.userId, cost)
+          if (isFirst || known === undefined) this.#options.charge(connection.userId, cost)
           // While the server drains, this is the last answer unless there is more to read.
           const isLast = connection.retryAfter !== undefined && size < LINK_BUFFER &&
             !connection.rooms.all().some(({ state }) => state === 'following')
@@ -147,16 +150,17 @@ export class Polls {
         this.#park(connection, cursorRooms)
         finish(before)
       })
-      const isMoved = known === undefined && cursor?.connection === connection.id
+      const isMoved = known === undefined && former === connection.id
       const work = async (): Promise<TakenRooms> => {
         if (known === undefined) return await this.#enter(connection, enter, isMoved)
         this.#forget(connection)
-        return await joins.resume(connection, entries, since, this.#missing.get(connection), isCurrent)
+        if (isFirst) joins.park(connection, cursorRooms)
+        const missing = isFirst ? this.#absent(connection, cursorRooms) : this.#missing.get(connection)
+        return await joins.resume(connection, entries, since, missing, isCurrent)
       }
       this.#take(connection, link, isCurrent, cursorRooms, work).then((taken) => {
         // A poll that came meanwhile has parked its rooms.
         if (taken === undefined || !isCurrent()) return
-        const isFirst = cursor === undefined
         let hasNews = isFirst
         // A room may be named `__proto__`.
         rooms = Object.create(null) as Record<string, unknown>
@@ -235,6 +239,12 @@ export class Polls {
     }
   }
 
+  /** Rooms in which it is not yet; it stays out of those out of which it has not heard to be. */
+  #absent (connection: Peer, names: readonly string[]): ReadonlySet<string> {
+    const unheard = new Set(connection.unheard)
+    return new Set(names.filter((name) => connection.rooms.get(name) === undefined && !unheard.has(name)))
+  }
+
   #remember (connection: Peer, { entered, refused }: TakenRooms): void {
     const missing = this.#missing.get(connection) ?? new Set<string>()
     for (const result of entered) {
@@ -259,6 +269,8 @@ export class Polls {
 
   async #enter (connection: Peer, enter: () => Promise<readonly JoinResult[]>, isMoved: boolean): Promise<TakenRooms> {
     const entered = await enter()
+    // Of rooms that it had left and has named anew, other nodes still know that it is out.
+    for (const result of entered) if ('data' in result) this.#options.untold.joined(connection, result.name)
     // The node that was polled before holds slots and presence under the same names, and would release what is held
     // here.
     if (isMoved) {
