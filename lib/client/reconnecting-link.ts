@@ -114,7 +114,7 @@ export function createReconnectingLink (
   /** Identity of the present attempt. Results of an earlier attempt arrive too late and are ignored. */
   let turn: object | undefined
   let isDraining: boolean | undefined
-  /** The error in the last frame, where it was about the whole connection: it says why the link ends. */
+  /** The error in the last frame that is no answer, where it was about the whole connection: why the link ends. */
   let final: Refused | undefined
   let Socket: SocketClass
   /** A refusal against which only another credential helps, and the credential that was refused. */
@@ -261,8 +261,11 @@ export function createReconnectingLink (
 
   const receive = (frame: Frame): void => {
     const { type, id, room, data = {} } = frame
-    final = type === 'error' && !room && !id ? data as Refused : undefined
-    if (final) return
+    // The answer to a POST may come behind the last frame of a stream.
+    if (!id) {
+      final = type === 'error' && !room ? data as Refused : undefined
+      if (final) return
+    }
     // After a long pause a poll belongs to a new connection.
     if (!room) shown.connectionId = data?.connectionId ?? shown.connectionId
     if (type === 'ping') send({ ...frame, type: 'pong' })
