@@ -12,7 +12,7 @@ import type { Dispatch } from '../dispatch/dispatch.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import type { Gathering } from '../dispatch/gathering.js'
 import type { Drain } from '../connection/drain.js'
-import { inPart, Refusal } from '../errors/refusal.js'
+import { inPart, isUncertain, Refusal } from '../errors/refusal.js'
 import { REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM } from '../errors/misuse.js'
 import { callOptions, checkCount, checkMoment, checkTime, signalOption, stringOption } from '../options/call-values.js'
 import { DEFAULTS } from '../options/defaults.js'
@@ -450,7 +450,7 @@ export class AppRooms implements Rooms {
   /** @throws Refusal `unavailable`, which says where the denial may be in force all the same */
   async #keptOut<T> (denying: Promise<T>): Promise<T> {
     return await denying.catch((error: unknown) => {
-      throw error instanceof Refusal && error.outcome === 'unknown' ? inPart(error, DENIED) : error
+      throw isUncertain(error) ? inPart(error, DENIED) : error
     })
   }
 }

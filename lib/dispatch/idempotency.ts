@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Claim, ClaimStore } from '../adapters/adapter.js'
 import type { FailureLog } from '../errors/failure-log.js'
-import { Refusal, refusalOf } from '../errors/refusal.js'
+import { isUncertain, Refusal, refusalOf } from '../errors/refusal.js'
 import { keyOf } from '../protocol/key.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { after } from '../structures/timers.js'
@@ -216,7 +216,7 @@ export class Idempotency {
   /** The outcome of a message that could not be claimed. */
   #unclaimed (mine: OwnClaim, error: unknown): Outcome {
     // It may have been claimed all the same, now or the first time, and the claim would last for its whole lease.
-    const isUnknown = error instanceof Refusal && error.outcome === 'unknown'
+    const isUnknown = isUncertain(error)
     if (isUnknown || mine.isAgain === true) this.#unstored?.add(mine, undefined, false)
     return refusedBy(refusalOf(error).refusal)
   }

@@ -170,5 +170,10 @@ export function isUnavailable (error: unknown): error is Refusal {
   return error instanceof Refusal && error.word === 'unavailable'
 }
 
+/** Whether what was asked for may be done all the same. */
+export function isUncertain (error: unknown): error is Refusal {
+  return error instanceof Refusal && error.outcome === 'unknown'
+}
+
 /** Whether the same request may succeed later. */
 export function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }

@@ -1,6 +1,6 @@
 import type { Adapter, Publication } from '../adapters/adapter.js'
 import { REALTIME_ERR_ADAPTER } from '../errors/misuse.js'
-import { inPart, Refusal } from '../errors/refusal.js'
+import { inPart, isUncertain } from '../errors/refusal.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { inBatches } from '../structures/slices.js'
 import type { Declaration } from './declaration.js'
@@ -44,6 +44,6 @@ export async function clearRoom (
       await adapter.clear!(name, settings)
     }
   } catch (error) {
-    throw isBegun || (error instanceof Refusal && error.outcome === 'unknown') ? inPart(error) : error
+    throw isBegun || isUncertain(error) ? inPart(error) : error
   }
 }

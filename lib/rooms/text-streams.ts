@@ -134,6 +134,7 @@ export class TextStreams {
       itemLimit: eventLimit,
       validateOutput,
       limitWarnings,
+      isClosed: () => this.#isClosed,
       onOver: () => {
         if (this.#writers.get(id) === own) this.#writers.delete(id)
         signal?.removeEventListener('abort', abort)

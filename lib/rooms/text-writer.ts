@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { RoomSettings, TextStore, TextWritten } from '../adapters/adapter.js'
 import { isNearly, type LimitWarnings } from '../errors/limit-warnings.js'
 import { REALTIME_ERR_STREAM } from '../errors/misuse.js'
-import { isUnavailable, Refusal } from '../errors/refusal.js'
+import { inPart, isUnavailable, isUncertain, Refusal } from '../errors/refusal.js'
 import { insideOf, joined, type TextEnd } from '../protocol/part.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { after, every } from '../structures/timers.js'
@@ -26,6 +26,8 @@ export interface TextWriterOptions {
   /** Whether parts are checked against the schema. */
   readonly validateOutput: boolean
   readonly limitWarnings?: LimitWarnings | undefined
+  /** Whether the server shuts down. */
+  readonly isClosed: () => boolean
   readonly onOver: () => void
 }
 
@@ -100,9 +102,11 @@ export class TextWriter {
   get #isList (): boolean { return this.#options.rule.isList }
 
   /**
-   * Takes the key.
+   * Takes the key. Where nobody knows whether it is taken, it is asked for again: nobody else gets it while the lease
+   * lasts.
    *
    * @throws REALTIME_ERR_STREAM where another writer has it, or its text has ended
+   * @throws Refusal `unavailable`, with the outcome `unknown` where it may be taken
    */
   async open (): Promise<void> {
     const { room, type, key } = this.#options
@@ -115,6 +119,7 @@ export class TextWriter {
       }[written as 'busy' | 'ended' | 'full'])
     }
     this.#renewal = every(() => { this.#renew() }, LEASE / 3).unref()
+    this.#renew()
   }
 
   /**
@@ -268,6 +273,7 @@ export class TextWriter {
       // The end came while the last step was under way.
       if (this.#end !== undefined) this.#flush()
       else if (this.#unpublished > 0) this.#timer ??= after(() => { this.#flush() }, this.#options.flush)
+      else this.#renew()
     })
   }
 
@@ -322,6 +328,7 @@ export class TextWriter {
     this.#whole = joined(this.#whole, inside, this.#isList)
     this.#length = to
     const begun = performance.now()
+    let mayBeTaken = false
     for (let repairs = 0; ;) {
       try {
         const asked: Awaitable<TextWritten> = store.write(room, {
@@ -334,12 +341,16 @@ export class TextWriter {
           part: { before, isList: this.#isList, to, end, ...stretch }
         }, settings)
         const written = asked instanceof Promise ? await asked : asked
-        this.#steppedAt = performance.now()
+        // The lease may have begun as early as that.
+        this.#steppedAt = begun
         if (written !== 'behind') return written
         if (++repairs > REPAIRS) return 'lost'
         stretch = { inside: this.#whole, from: 0 }
       } catch (error) {
-        if (!isUnavailable(error) || number === 0 || performance.now() - begun > this.#patience) throw error
+        mayBeTaken ||= number === 0 && isUncertain(error)
+        const isOver = performance.now() - begun > (number === 0 ? LEASE : this.#patience)
+        if (mayBeTaken && (isOver || this.#options.isClosed())) throw inPart(error)
+        if (!isUnavailable(error) || isOver || (number === 0 && !mayBeTaken)) throw error
         await new Promise<void>((resolve) => { after(resolve, AGAIN) })
       }
     }

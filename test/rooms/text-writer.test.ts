@@ -21,8 +21,16 @@ class Store implements TextStore {
 
 interface Made { readonly writer: TextWriter, readonly store: Store, isOver: () => boolean }
 
-async function make ({ flush = 10, size = 1_048_576, isList = false } = {}): Promise<Made> {
-  const store = new Store()
+interface Given {
+  readonly flush?: number
+  readonly size?: number
+  readonly isList?: boolean
+  readonly store?: Store
+  readonly isClosed?: () => boolean
+}
+
+async function make (given: Given = {}): Promise<Made> {
+  const { flush = 10, size = 1_048_576, isList = false, store = new Store(), isClosed = () => false } = given
   let isOver = false
   const writer = new TextWriter({
     room: 'ai/1',
@@ -42,6 +50,7 @@ async function make ({ flush = 10, size = 1_048_576, isList = false } = {}): Pro
     flush,
     itemLimit: 1_000,
     validateOutput: true,
+    isClosed,
     onOver: () => { isOver = true }
   })
   await writer.open()
@@ -113,6 +122,55 @@ t.test('a step is taken again under its number while the broker is away', async 
   await writer.write('a')
   await writer.end()
   t.same(store.steps.map(({ number }) => number), [0, 1, 1, 1])
+})
+
+t.test('a key whose taking was not answered is taken again by the same writer, and one that was refused is not', async (t) => {
+  const store = new Store()
+  const errors = [new Refusal('unavailable', { outcome: 'unknown' }), new Refusal('unavailable')]
+  store.answer = () => {
+    const error = errors.shift()
+    if (error !== undefined) throw error
+    return 'written'
+  }
+  const { writer } = await make({ store })
+  await writer.end()
+  t.same(store.steps.map(({ number }) => number), [0, 0, 0, 1])
+  t.equal(new Set(store.steps.map((step) => step.writer)).size, 1)
+  errors.push(new Refusal('unavailable'))
+  await t.rejects(make({ store }), { code: 'unavailable', outcome: undefined })
+  t.equal(store.steps.length, 5)
+})
+
+t.test('a lease that began long before the key was known to be taken is renewed at once', async (t) => {
+  const store = new Store()
+  let skipped = 0
+  const now = performance.now.bind(performance)
+  t.intercept(performance, 'now', { value: () => now() + skipped })
+  store.answer = () => {
+    if (skipped > 0) return 'written'
+    skipped = 8_000
+    throw new Refusal('unavailable', { outcome: 'unknown' })
+  }
+  await make({ store })
+  t.same(store.steps.map(({ number }) => number), [0, 0, 1])
+})
+
+t.test('whether a key is taken is not asked for longer than the lease, nor when the server shuts down', async (t) => {
+  for (const isShut of [false, true]) {
+    const store = new Store()
+    let skipped = 0
+    const now = performance.now.bind(performance)
+    const clock = t.intercept(performance, 'now', { value: () => now() + skipped })
+    let isClosed = false
+    store.answer = () => {
+      if (store.steps.length === 2 && isShut) isClosed = true
+      if (store.steps.length === 2 && !isShut) skipped = 15_000
+      throw new Refusal('unavailable', store.steps.length === 1 ? { outcome: 'unknown' } : {})
+    }
+    await t.rejects(make({ store, isClosed: () => isClosed }), { code: 'unavailable', outcome: 'unknown' })
+    t.equal(store.steps.length, 2)
+    clock.restore()
+  }
 })
 
 t.test('where the broker has lost what was there, the whole is written again', async (t) => {

@@ -400,9 +400,6 @@ export function away (outcome?: 'unknown', idempotencyKey?: string): Refusal {
   return new Refusal('unavailable', { retryAfter: 1_000, outcome, idempotencyKey })
 }
 
-/** Whether what was asked for may be done all the same. */
-export function isUncertain (error: unknown): boolean { return error instanceof Refusal && error.outcome === 'unknown' }
-
 /** The client has not sent a request, because the server would end the connection for it: it is too large. */
 class Unsent extends Refusal {
   constructor (cause: unknown) { super('unavailable', { retryAfter: 1_000, cause }) }

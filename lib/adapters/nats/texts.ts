@@ -146,7 +146,8 @@ export class NatsTexts implements TextStore {
   async #begin (room: string, subject: string, step: TextWrite, settings: RoomSettings): Promise<TextWritten> {
     const { clock } = this.#options
     let last = await this.#last(subject)
-    if (last?.writer === step.writer && last.number === 0) return 'written'
+    const isOwn = (): boolean => last?.writer === step.writer && last.number === 0
+    if (isOwn()) return 'written'
     if (last !== undefined && !last.hasEnded) {
       if (last.time + last.lease > clock.now()) return 'busy'
       await this.#lose(subject, last)
@@ -160,7 +161,11 @@ export class NatsTexts implements TextStore {
       if (!await this.#listed(room, nameOf(step), settings, false)) return 'full'
     }
     const done = await this.#publish(subject, step, last?.seq ?? 0, undefined)
-    if (done === undefined) return 'busy'
+    if (done === undefined) {
+      // It may be this very step, sent before without an answer and accepted meanwhile.
+      last = await this.#last(subject)
+      return isOwn() ? 'written' : 'busy'
+    }
     const { seq, begun } = done
     this.#owns(subject, { writer: step.writer, number: 0, seq, to: 0, begun, since: 0, bytes: 0 })
     return 'written'

@@ -203,3 +203,19 @@ t.test('nats: who wants the key of a text whose silent writer goes on at that mo
   })
   t.equal(wrote, 'written')
 })
+
+t.test('nats: a writer whose first step is accepted while it is sent again has its key', {
+  skip: missing('nats-server'),
+  timeout: 60_000
+}, async (t) => {
+  const { port } = await startNats(t)
+  const begin = async ({ adapter }: { adapter: Adapter }): Promise<TextWritten> => {
+    return await write(adapter, { key: 'a', writer: 'one', number: 0 }, nothing)
+  }
+  const before: TextWritten[] = []
+  const slow = await holding(t, port, '"n":0', async () => { before.push(await begin(b!)) })
+  const [a, b] = await Promise.all([slow, port].map(async (each, index) =>
+    await node(t, nats({ url: `nats://127.0.0.1:${each}` }), `node-${index}`)))
+  t.same([await begin(a!), ...before], ['written', 'written'])
+  t.equal(await write(a!.adapter, { key: 'a', writer: 'one', number: 1 }, { inside: 'x', from: 0, to: 1 }), 'written')
+})
