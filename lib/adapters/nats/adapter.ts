@@ -429,7 +429,9 @@ class NatsAdapter implements Adapter {
       const version = text[0] === 'l' ? Number(text.slice(2, end)) : undefined
       const packet = decodePayload(room, rest, version === undefined ? {} : { version })
       if (version !== undefined) this.#versions.saw(version)
-      this.#publishing!.delivered(originOf(rest), this.#host!.event(room, packet))
+      const origin = originOf(rest)
+      if (this.#publishing!.isRepeated(origin)) return
+      this.#publishing!.delivered(origin, this.#host!.event(room, packet))
     }
   }
 

@@ -1,5 +1,6 @@
 import { inPart, isUncertain, Refusal } from '../../errors/refusal.js'
 import type { Position } from '../../protocol/position.js'
+import { ExpiringMap } from '../../structures/expiring-map.js'
 import { after } from '../../structures/timers.js'
 import type { AdapterHost, Publication, Published, RoomSettings } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
@@ -85,13 +86,17 @@ interface Sent extends Pick<Life, 'epoch' | 'shift'> {
 /** A value that is set; without a version where it is known already. */
 interface ValueSet { readonly version?: number }
 
-/** Milliseconds that a live event waits for its own echo. */
+/** Milliseconds that a live event waits for its own echo before this node delivers it itself. */
 const ECHO = 1_000
+/** Milliseconds for which an echo may still come after that. */
+const LATE = 10_000
 
 /** Publishes this node's events, from the call to the result. */
 export class NatsPublishing {
   readonly #options: NatsPublishingOptions
   readonly #own = new Map<string, Own>()
+  /** Events that were delivered here without their echo, which may still come. */
+  readonly #handed = new ExpiringMap<true>(10_000)
   #count = 0
 
   constructor (options: NatsPublishingOptions) {
@@ -314,12 +319,20 @@ export class NatsPublishing {
     try {
       this.#send(room, 'v', payload)
       if (!isSubscribed(room)) await link.change(() => link.flush())
-      else if (own.recipients === undefined) await this.#echo(own)
-      return { recipients: await (own.recipients ?? 0) }
+      else {
+        if (own.recipients === undefined) await this.#echo(own)
+        // Other nodes may have what this one is not sent; of a server that stands still nobody knows.
+        if (own.recipients === undefined && !isLocal) await link.change(() => link.flush())
+      }
     } catch (error) {
       if (!isLocal || !(error instanceof Refusal)) throw error
-      return { recipients: await (own.recipients ?? this.#handOver(room, payload)) }
     }
+    if (own.recipients !== undefined) return { recipients: await own.recipients }
+    // Who comes from now on hears its echo.
+    if (!isSubscribed(room)) return { recipients: 0 }
+    const now = performance.now()
+    this.#handed.set(origin, true, now + LATE, now)
+    return { recipients: await this.#handOver(room, payload) }
   }
 
   async #isRepeated (room: string, publication: Publication): Promise<boolean> {
@@ -347,6 +360,11 @@ export class NatsPublishing {
     return isSubscribed(room)
       ? host.event(room, decodePayload(room, payload, version === undefined ? {} : { version }))
       : 0
+  }
+
+  /** Whether an event that came by the subscription has been delivered already. */
+  isRepeated (origin: string): boolean {
+    return this.#handed.size > 0 && this.#handed.get(origin, performance.now()) !== undefined
   }
 
   /** Tells that an event was delivered; if it is this node's, its publisher is told. */

@@ -111,6 +111,11 @@ export class Publishing {
       return published
     } catch (error) {
       if (!isLocal || !(error instanceof Refusal)) throw error
+      // The same may have been handed over while this one waited for the broker.
+      const before = idempotencyKey === undefined ? undefined : repeats.first(room, idempotencyKey)
+      if (before !== undefined) return { ...before, recipients: 0 }
+      // A value is asked for again until the broker has it.
+      if (idempotencyKey !== undefined && kind === 'v') repeats.remember(room, idempotencyKey, { recipients: 0 })
       const recipients = await this.#handOver(room, own, kind, undefined)
       return error instanceof Unreachable && error.isUncertain ? { recipients } : { recipients, nodes: 0 }
     } finally {
@@ -299,14 +304,13 @@ export class Publishing {
    */
   #handOver (room: string, own: Own, kind: Kind, version: number | undefined): Awaitable<number> {
     if (own.recipients !== undefined) return own.recipients
+    const { host, isSubscribed } = this.#options
+    // Who comes from now on hears its echo.
+    if (!isSubscribed(room)) return (own.recipients = 0)
     const now = performance.now()
     this.#handed.set(own.origin, true, now + LATE, now)
-    own.recipients = this.#options.isSubscribed(room)
-      ? this.#options.host.event(
-        room,
-        decodePayload(room, own.payload, kind === 'l' && version !== undefined ? { version } : {})
-      )
-      : 0
+    const at = kind === 'l' && version !== undefined ? { version } : {}
+    own.recipients = host.event(room, decodePayload(room, own.payload, at))
     return own.recipients
   }
 
