@@ -4,6 +4,7 @@ import { asyncApi, asyncApiServers } from '../protocol/asyncapi.js'
 import { registerClientScript } from '../endpoint/client-script/route.js'
 import { followExchanges } from '../endpoint/exchanges.js'
 import { registerPublic, sharedOptions } from '../endpoint/public-routes.js'
+import { refuseReadBodies } from '../endpoint/read-bodies.js'
 import { ofUser } from '../errors/refusal.js'
 import { createAdmin, type AdminCaller } from '../stats/admin.js'
 import { Lists } from '../stats/lists.js'
@@ -24,6 +25,7 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
   app.addHook('onClose', async () => { metrics?.close() })
   await app.register(async (scope) => {
     followExchanges(scope, exchanges, readiness)
+    refuseReadBodies(scope)
     endpoint.register(scope)
     const schema = { ...options.route?.schema } as FastifySchema
     const shared = sharedOptions(endpoint.sharedRoute, schema, ledger, refusals, failures)
