@@ -1,8 +1,8 @@
 import type { Adapter, Publication } from '../adapters/adapter.js'
 import { REALTIME_ERR_ADAPTER } from '../errors/misuse.js'
-import { inPart, isUncertain } from '../errors/refusal.js'
+import { inPart, isUnavailable, isUncertain } from '../errors/refusal.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { inBatches } from '../structures/slices.js'
+import { settleInBatches, throwFirst } from '../structures/slices.js'
 import type { Declaration } from './declaration.js'
 import { removalOf } from './publications.js'
 
@@ -33,10 +33,12 @@ export async function clearRoom (
     if (areValues) {
       const kept = await adapter.latest!(name, settings)
       const values = kept.filter(({ event }) => event!.isRemoval !== true)
-      await inBatches(values, BATCH, async ({ event }) => {
+      const failed = await settleInBatches(values, BATCH, async ({ event }) => {
         await send(removalOf(event!))
         isBegun = true
-      })
+      }, isUnavailable)
+      isBegun ||= [...failed.values()].some(isUncertain)
+      throwFirst(failed)
     }
     if (isStream) {
       // The texts go first, and may be gone where the events are not.

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { cluster } from '../../lib/adapters/cluster/adapter.js'
 import { defineRoom } from '../../lib/index.js'
 import { behind, dial, rejection, until, type Watched } from '../helpers/client.js'
 import { assertLedger, connect, start, TRANSPORTS, type Running } from '../helpers/net.js'
@@ -145,4 +146,14 @@ t.test('what cannot be cleared is refused with a code, and nothing of it is gone
     t.equal((await app.rooms.state(room)).get('note')!.size, 1)
     await app.rooms.clear(plain.at({ id: '1' }))
   }
+})
+
+t.test('a clear of which some was done says that nobody knows, and does the rest when it is called again', async (t) => {
+  const { app: { rooms } } = await start(t, { adapter: cluster({ calls: 20 }), declare })
+  for (let index = 0; index < 30; index++) await rooms.broadcast(room, 'note', { id: `${index}` })
+  const left = async (): Promise<number> => (await rooms.state(room)).get('note')!.size
+  t.match(await rejection(rooms.clear(room)), { code: 'unavailable', outcome: 'unknown' })
+  t.equal(await left(), 10)
+  await rooms.clear(room)
+  t.equal(await left(), 0)
 })
