@@ -93,6 +93,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'reads of history': CALLS,
   'publications under way': CALLS,
   'origins handed over': EXPIRING,
+  'publications without a key': EXPIRING,
   'changes of values in NATS': CALLS,
   'rooms with a change of presence that may be made': CALLS,
   'values as this node wrote them': '20 000 changes on a server would be most of this suite',

@@ -1,5 +1,5 @@
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
-import { Refusal } from '../../errors/refusal.js'
+import { isUncertain, Refusal } from '../../errors/refusal.js'
 import type { Packet } from '../../protocol/packet.js'
 import { encodeKept } from '../../protocol/part-frames.js'
 import type { Position } from '../../protocol/position.js'
@@ -21,6 +21,7 @@ import { Unread } from '../broker/unread.js'
 import { checkCluster } from '../options.js'
 import { PendingCalls } from './pending-calls.js'
 import { channelToPrimary, type Channel } from './channels.js'
+import { keyOfCall } from './call-key.js'
 import { fieldsOf, listOf, maybe, numberOf, textOf } from './checks.js'
 import { newTag, ownChannel } from './host.js'
 import { batchOf, Line, VERSION, type Batch } from './line.js'
@@ -257,6 +258,16 @@ class ClusterAdapter implements Adapter {
       if (position !== undefined && tail !== undefined) await tail.reached(position.offset, this.#options.timeout)
       const recipients = await this.#offered.get(id) ?? 0
       return { position, recipients, ...(nodes === undefined ? {} : { nodes }) }
+    } catch (error) {
+      if (!isUncertain(error)) throw error
+      throw new Refusal('unavailable', {
+        retryAfter: 1_000,
+        message:
+          'whether the event was published is not known: the primary did not answer; publish it again with the same idempotencyKey',
+        outcome: 'unknown',
+        idempotencyKey: publication.idempotencyKey ?? keyOfCall(this.#tag, id),
+        cause: error.cause
+      })
     } finally {
       this.#offered.delete(id)
     }

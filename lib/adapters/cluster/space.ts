@@ -1,12 +1,15 @@
 import type { Packet } from '../../protocol/packet.js'
+import { keyOf } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
 import { Slices } from '../../structures/slices.js'
+import { ExpiringMap } from '../../structures/expiring-map.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
 import { every } from '../../structures/timers.js'
 import type { AdapterHost, ControlMessage, PresenceChange, Publication, Published, RoomSettings } from '../adapter.js'
 import { Undecodable } from '../broker/decode.js'
 import { MemoryAdapter, type MemoryOptions } from '../memory/adapter.js'
 import type { End } from '../memory/presence.js'
+import { keyOfCall } from './call-key.js'
 import type { WorkerChannel } from './channels.js'
 import { charactersOf } from './characters.js'
 import { Line, machineTime, type Batch } from './line.js'
@@ -29,6 +32,9 @@ const SWEEP = 1_000
 const SELDOM = 60
 /** Rooms of a worker that has gone which one turn of the event loop leaves. */
 const LEFT = 500
+/** Milliseconds within which a publication without a key is asked for again, and how many are known again. */
+const AGAIN = 30_000
+const MAX_UNKEYED = 10_000
 /** What is told of a worker that has gone. */
 const LEAVING: ControlMessage = { type: 'node', state: 'leaving' }
 /** What ends something that a worker holds: it has to happen whenever it comes, since nothing else ends that. */
@@ -47,6 +53,7 @@ export interface Joining {
 /** An adapter in a worker, as the primary knows it. */
 class Node {
   readonly id: string
+  readonly tag: string
   readonly line: Line
   readonly channel: WorkerChannel
   readonly rooms = new Set<string>()
@@ -57,8 +64,11 @@ class Node {
   isBehind = false
   forgotten = 0
 
-  constructor ({ id, timeout }: Joining, line: Line, channel: WorkerChannel, serving: (node: Node) => Served) {
+  constructor (
+    tag: string, { id, timeout }: Joining, line: Line, channel: WorkerChannel, serving: (node: Node) => Served
+  ) {
     this.id = id
+    this.tag = tag
     this.line = line
     this.channel = channel
     this.timeout = timeout
@@ -84,6 +94,8 @@ export class Space {
   /** Rooms that workers have left behind. */
   readonly #left: Array<{ readonly node: Node, readonly rooms: Iterator<string> }> = []
   readonly #leaving = new Slices(() => this.#leaveSome())
+  /** Publications without a key, by the one under which they are asked for again, and their positions. */
+  readonly #unkeyed = new ExpiringMap<{ readonly position: Position | undefined }>(MAX_UNKEYED)
   readonly #sweeper: NodeJS.Timeout
   #sweeps = 0
   #secret: string | undefined
@@ -141,7 +153,7 @@ export class Space {
 
   /** Takes an adapter in. */
   join (tag: string, joining: Joining, line: Line, channel: WorkerChannel): void {
-    this.#nodes.set(tag, new Node(joining, line, channel, (node) => this.#served(node)))
+    this.#nodes.set(tag, new Node(tag, joining, line, channel, (node) => this.#served(node)))
   }
 
   has (tag: string): boolean { return this.#nodes.has(tag) }
@@ -222,11 +234,18 @@ export class Space {
   #publish (
     node: Node, room: string, publication: Publication, settings: RoomSettings
   ): Omit<Published, 'recipients'> {
+    const { idempotencyKey, ack } = publication
+    const now = performance.now()
+    const before = idempotencyKey === undefined ? undefined : this.#unkeyed.get(keyOf(room, idempotencyKey), now)
+    if (before !== undefined) return before
     this.#runner = node
     try {
       // Nothing that `#event` does takes time, so the answer is there at once.
       const { position } = this.#core.publish(room, publication, settings) as Published
-      if (publication.ack === undefined) return { position }
+      if (idempotencyKey === undefined) {
+        this.#unkeyed.set(keyOf(room, keyOfCall(node.tag, this.#running)), { position }, now + AGAIN, now)
+      }
+      if (ack === undefined) return { position }
       const nodes = this.#rooms.get(room)
       return { nodes: (nodes?.size ?? 0) - (nodes?.has(node) === true ? 1 : 0) }
     } finally {

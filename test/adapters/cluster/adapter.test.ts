@@ -7,9 +7,10 @@ import { Space } from '../../../lib/adapters/cluster/space.js'
 import { writePublication } from '../../../lib/adapters/cluster/wire.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { FakeHost, node, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
-import type { Adapter } from '../../../lib/adapters/adapter.js'
+import type { Adapter, Publication } from '../../../lib/adapters/adapter.js'
 import { Leases, type HeldLease } from '../../../lib/admission/leases.js'
 import { PresenceKeeper } from '../../../lib/rooms/presence.js'
+import type { Refusal } from '../../../lib/errors/refusal.js'
 import { inBatches } from '../../../lib/structures/slices.js'
 import { until } from '../../helpers/servers.js'
 
@@ -456,3 +457,41 @@ for (const isTold of [true, false]) {
     t.same(a.host.states, [false])
   })
 }
+
+t.test('cluster: a publication whose answer does not come is refused with a key under which it is published once', async (t) => {
+  const make = workers(t)
+  const { adapter, wire } = make({ timeout: 300 })
+  const a = await node(t, adapter, 'a')
+  const b = await node(t, make().adapter, 'b')
+  await b.adapter.subscribe('chat/1', reliable)
+  const sent = [
+    said('without'),
+    said('with', { idempotencyKey: 'its own' }),
+    said('value', { type: 'score', delivery: 'latest', key: 'red' }),
+    said('tick', { delivery: 'volatile' })
+  ]
+  wire.hold('answers')
+  const told: Refusal[] = []
+  const ask = async (publication: Publication): Promise<void> => {
+    await Promise.resolve(a.adapter.publish('chat/1', publication, reliable)).catch((error: Refusal) => { told.push(error) })
+  }
+  for (const each of sent) void ask(each)
+  await until('all are told', () => told.length === sent.length)
+  wire.release()
+  for (const [index, error] of told.entries()) {
+    t.match(error, { code: 'unavailable', outcome: 'unknown', idempotencyKey: String })
+    if (index === 1) t.equal(error.idempotencyKey, 'its own')
+    await b.adapter.publish('chat/1', { ...sent[index]!, idempotencyKey: error.idempotencyKey! }, reliable)
+  }
+  t.equal(new Set(told.map((error) => error.idempotencyKey)).size, sent.length)
+  t.same(await b.host.heard('chat/1', sent.length), ['without', 'with', 'value', 'tick'])
+  wire.hold()
+  void ask(said('lost'))
+  await until('it is told', () => told.length > sent.length)
+  wire.release()
+  const { idempotencyKey } = told.at(-1)!
+  for (let times = 0; times < 2; times++) {
+    await a.adapter.publish('chat/1', said('lost', { idempotencyKey: idempotencyKey! }), reliable)
+  }
+  t.same((await b.host.heard('chat/1', sent.length + 1)).slice(sent.length), ['lost'])
+})
