@@ -12,6 +12,7 @@ async function token (): Promise<string> {
   const answer = await fetch('/login', {
     method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ chat: id })
   })
+  if (!answer.ok) throw new Error(`/login answers ${answer.status}`)   // then the client tries again
   return (await answer.json() as { token: string }).token
 }
 

@@ -9,6 +9,7 @@ async function token (): Promise<string> {
   const answer = await fetch('/login', {
     method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ name: me })
   })
+  if (!answer.ok) throw new Error(`/login answers ${answer.status}`)   // then the client tries again
   return (await answer.json() as { token: string }).token
 }
 

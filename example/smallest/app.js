@@ -31,7 +31,11 @@ app.get('/', async (_request, reply) => await reply.type('text/html').send(`<!do
   import { connect } from '/ws/client.js'
 
   const name = prompt('Your name?')
-  const token = async () => (await fetch('/token?name=' + encodeURIComponent(name))).text()
+  const token = async () => {
+    const answer = await fetch('/token?name=' + encodeURIComponent(name))
+    if (!answer.ok) throw new Error('/token answers ' + answer.status)   // the client tries again
+    return await answer.text()
+  }
   const room = connect('/ws', { token }).join('chat/42', { last: 20 })
 
   room.on('said', ({ data }) => {

@@ -31,6 +31,28 @@ t.test('a chapter that names a script of this repository says that it needs a cl
   t.ok(count > 30, `${count} places`)
 })
 
+t.test('a page or an example that reads an answer of fetch looks at its status, since an error is no token and no state', async (t) => {
+  const files = readdirSync(fileURLToPath(new URL('example', ROOT)), { recursive: true, encoding: 'utf8' })
+    .filter((path) => /\.(?:js|tsx?|vue|html)$/.test(path) && !path.includes('node_modules'))
+    .map((path) => `example/${path}`)
+  let count = 0
+  for (const path of [...files, ...PAGES]) {
+    const lines = documentOf(path).split('\n')
+    for (const [at, line] of lines.entries()) {
+      if (!/\bawait fetch\(/.test(line)) continue
+      count++
+      // Whoever passes the answer on leaves the look to the caller.
+      if (/(?:=>|return) await fetch\(/.test(line)) continue
+      const behind = lines.slice(at, at + 14)
+      const read = behind.findIndex((each) => /\.(?:json|text)\(\)/.test(each))
+      // A login reads the sentence of a refusal, and looks then.
+      const near = behind.slice(0, read + 4).join('\n')
+      if (read !== -1 && !/\.(?:ok|status)\b/.test(near)) t.fail(`${path}:${at + 1}: ${line.trim()}`)
+    }
+  }
+  t.ok(count > 30, `${count} places`)
+})
+
 t.test('no file of an example app is longer than 150 lines, so that each is read in one go', async (t) => {
   const lengths = EXAMPLES.flatMap(({ folder }) => linesOf(folder).map(({ file, lines }) => ({ file: `${folder}/${file}`, lines })))
   t.ok(lengths.length > 50, `${lengths.length} files`)

@@ -82,6 +82,7 @@ const FREE: readonly Free[] = [
     around: `${CLIENT}
       export declare function login (): Promise<string>`
   },
+  { page: 'docs/guides/guests.md', begins: 'let newest', around: CLIENT, after: 'await load()' },
   {
     page: 'docs/guides/history-from-your-database.md',
     begins: 'const queues =',
@@ -107,7 +108,7 @@ const FREE: readonly Free[] = [
       export declare const alarm: { readonly id: string }
       export declare const token: string`
   },
-  { page: 'docs/guides/smallest-app.md', begins: "const token = await (await fetch('/token?name=ada'))", around: '' },
+  { page: 'docs/guides/smallest-app.md', begins: "const answer = await fetch('/token?name=ada')", around: '' },
   { page: 'docs/guides/streams.md', begins: 'throw Object.assign(', around: '' },
   {
     page: 'docs/guides/streams.md',

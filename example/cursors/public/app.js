@@ -8,7 +8,9 @@ const client = connect('/ws', {
   async token () {
     const kept = sessionStorage.getItem('token')
     if (kept !== null) return kept
-    const { token } = await (await fetch('/guest', { method: 'POST' })).json()
+    const answer = await fetch('/guest', { method: 'POST' })
+    if (!answer.ok) throw new Error(`/guest answers ${answer.status}`)   // then the client tries again
+    const { token } = await answer.json()
     sessionStorage.setItem('token', token)
     return token
   }

@@ -2,10 +2,14 @@ import { connect } from '/client.js'
 
 const $ = (id) => document.getElementById(id)
 const user = new URL(location.href).searchParams.get('user') ?? 'ada'
-const links = [...document.querySelectorAll('nav a')]
-links.find(({ href }) => href.endsWith(`user=${user}`))?.setAttribute('aria-current', 'page')
+const link = [...document.querySelectorAll('nav a')].find(({ href }) => href.endsWith(`user=${user}`))
+link?.setAttribute('aria-current', 'page')
 
-const token = async () => (await (await fetch(`/login/${encodeURIComponent(user)}`, { method: 'POST' })).json()).token
+async function token () {
+  const answer = await fetch(`/login/${encodeURIComponent(user)}`, { method: 'POST' })
+  if (!answer.ok) throw new Error(`/login answers ${answer.status}`)   // then the client tries again
+  return (await answer.json()).token
+}
 /** A call of the REST routes, with the same token as the link. */
 const call = async (url, method = 'GET') => await fetch(url, { method, headers: { authorization: `Bearer ${await token()}` } })
 
@@ -20,12 +24,11 @@ client.on('gap', () => { $('error').textContent = 'Some notices were missed: mor
 const inbox = client.join(`@user/${encodeURIComponent(user)}`, { last: 50 })
 const seen = `seen-${user}`
 let newest = 0
-
 inbox.on('shipped', ({ data: { what, order }, timestamp }) => {
   newest = timestamp
   const item = Object.assign(document.createElement('li'), { textContent: `${what} is on its way (order ${order})` })
-  item.dataset.timestamp = timestamp
   $('notices').prepend(item)
+  item.dataset.timestamp = timestamp
   count()
 })
 
@@ -37,10 +40,8 @@ function count () {
   $('count').hidden = $('seen').hidden = fresh.length === 0
   $('none').hidden = items.length > 0
 }
-
 $('seen').addEventListener('click', () => { localStorage.setItem(seen, newest); count() })
 window.addEventListener('storage', count)
-
 for (const { id, owner, what } of await (await call('/orders')).json()) {
   const item = Object.assign(document.createElement('li'), { className: 'row', textContent: `${id}: ${what}, for ${owner}` })
   const button = Object.assign(document.createElement('button'), { textContent: `Ship ${id}` })
@@ -48,6 +49,5 @@ for (const { id, owner, what } of await (await call('/orders')).json()) {
     const answer = await call(`/orders/${id}/ship`, 'POST')
     $('error').textContent = answer.ok ? '' : (await answer.json()).message
   })
-  item.append(button)
-  $('orders').append(item)
+  $('orders').appendChild(item).append(button)
 }
