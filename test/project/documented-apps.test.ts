@@ -216,6 +216,61 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
     })
   }
 
+  await t.test('step 5: what is written without a link reaches its conversation, where another one is opened meanwhile', async (t) => {
+    const more = { DATABASE: join(directory, 'switched.db') }
+    const first = await startStep(t, 5, more)
+    const [ada, bob] = [await enter(await tab(t, browser, first.url), 'ada'), await enter(await tab(t, browser, first.url), 'bob')]
+    const grace = await enter(await tab(t, browser, first.url), 'grace')
+    await say(ada, 'I am ada')
+    await say(bob, 'I am bob')
+    await grace.getByRole('button', { name: /I am ada/ }).click()
+    await lines(grace, 'I am ada')
+    await first.stop()
+    await say(grace, 'for ada')
+    t.same(await grace.locator('#pending li').allTextContents(), ['for ada'])
+    await grace.getByLabel('Message').fill('half a word for ada')
+    await grace.getByRole('button', { name: /I am bob/ }).click()
+    t.same(await grace.locator('#pending li').allTextContents(), [], 'it is no line of this conversation')
+    t.equal(await grace.getByLabel('Message').inputValue(), '', 'nor is what stood in the field')
+    await startStep(t, 5, { ...more, PORT: new URL(first.url).port })
+    await lines(ada, 'I am ada', 'for ada')
+    await lines(bob, 'I am bob')
+    await grace.getByRole('button', { name: /for ada/ }).click()
+    await lines(grace, 'I am ada', 'for ada')
+    t.equal(await grace.getByLabel('Message').inputValue(), 'half a word for ada')
+  })
+
+  for (const step of [5, 6]) {
+    await t.test(`step ${step}: a refused message comes back into the field, before what was typed meanwhile`, async (t) => {
+      const { url } = await startStep(t, step)
+      const ada = await enter(await tab(t, browser, url), 'ada')
+      await ada.locator('#form:not([hidden]) button:enabled').waitFor()
+      // In one turn, so that no answer comes between.
+      await ada.evaluate(`{
+        const field = document.getElementById('text')
+        field.value = 'x'.repeat(2_001)
+        document.getElementById('form').requestSubmit()
+        field.value = 'and on'
+      }`)
+      await ada.getByText(/invalid_message|not sent/).waitFor()
+      t.equal(await ada.getByLabel('Message', { exact: true }).inputValue(), `${'x'.repeat(2_001)} and on`)
+    })
+
+    await t.test(`step ${step}: who goes on typing at once after a message is shown as typing again`, async (t) => {
+      const { url } = await startStep(t, step)
+      const [ada, grace] = [await enter(await tab(t, browser, url), 'ada'), await enter(await tab(t, browser, url), 'grace')]
+      await say(ada, `step ${step}`)
+      await grace.getByRole('button', { name: `step ${step}` }).click()
+      await ada.getByText('grace (agent)').waitFor()
+      await grace.getByLabel('Message', { exact: true }).pressSequentially('w')
+      await ada.getByText('grace is typing').waitFor()
+      await grace.getByRole('button', { name: 'Send' }).click()
+      await ada.getByText('grace is typing').waitFor({ state: 'hidden' })
+      await grace.getByLabel('Message', { exact: true }).pressSequentially('x')
+      await ada.getByText('grace is typing').waitFor({ timeout: 1_500 })
+    })
+  }
+
   await t.test('steps 5 and 6: the types fit, by the tsconfig.json of step 1 and that of the page on installing', async (t) => {
     for (const [step, page] of [[5, PAGES_OF_STEPS[0]!], [6, 'docs/reference/install.md']] as const) {
       const config = blocksOf(page).find(({ language, text }) => language === 'json' && text.includes('compilerOptions'))!

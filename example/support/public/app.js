@@ -5,7 +5,9 @@ const STATES = { connecting: 'Connecting', open: '', reconnecting: 'Reconnecting
 /** milliseconds between two words that somebody types, and for which they are shown */
 const TYPING = { every: 2_000, shown: 3_000 }
 
+const drafts = new Map()   // what stood in the field, by the conversation
 let client, me, quiet, room
+let told = 0
 
 $('login').addEventListener('submit', async (event) => {
   event.preventDefault()
@@ -67,8 +69,11 @@ function watchDesk () {
 }
 
 function open (customer) {
+  if (room !== undefined) drafts.set(room.name, $('text').value)
   room?.leave()
   const here = room = client.join(`conversations/${customer}`)
+  $('text').value = drafts.get(here.name) ?? ''
+  told = 0
   const shown = new Set()
   clearTimeout(quiet)
   for (const id of ['list', 'members', 'typing']) $(id).replaceChildren()
@@ -114,7 +119,6 @@ function lineOf ({ id, by, text, at }) {
   return line
 }
 
-let told = 0
 $('text').addEventListener('input', () => {
   if (client.state !== 'open' || Date.now() - told < TYPING.every) return
   told = Date.now()
@@ -125,12 +129,16 @@ $('form').addEventListener('submit', async (event) => {
   event.preventDefault()
   const text = $('text').value.trim()
   if (text === '') return
-  const here = room
+  // A handle of its own: `room` may be left before the server has the message, and a handle takes its messages along.
+  const here = client.join(room.name)
   $('text').value = ''
+  told = 0                   // who goes on typing is shown at once
   try {
     await here.send('say', { text })
   } catch (error) {
     fail(`not sent: ${error.message}`)
-    if (room === here) $('text').value ||= text
-  }
+    // Back into the field of its conversation, before what was written there meanwhile.
+    if (room.name === here.name) $('text').value = `${text} ${$('text').value}`.trim()
+    else drafts.set(here.name, `${text} ${drafts.get(here.name) ?? ''}`.trim())
+  } finally { here.leave() }
 })
