@@ -5,6 +5,11 @@ import realtime from 'fastify-realtime'
 import { pipe } from 'fastify-realtime/ai'
 import { ai } from './rooms.js'
 
+/** Whether a text has ended on purpose: somebody pressed stop, or the server closes. That is no failure. */
+function isWanted (reason: unknown): boolean {
+  return reason instanceof Error && (reason.name === 'AbortError' || ('code' in reason && reason.code === 'draining'))
+}
+
 /** The chats and their models: each user has one room, and its messages stand in for a database. */
 export async function buildApp (model: LanguageModel, options: FastifyServerOptions = {}): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify(options)
@@ -44,8 +49,7 @@ export async function buildApp (model: LanguageModel, options: FastifyServerOpti
           // Rejects where the stream of the model breaks, the text was stopped or could not be written.
           pipe(chunks, writer).catch((error: unknown) => {
             const reason: unknown = writer.signal.reason ?? error
-            // Somebody pressed stop: that is no failure.
-            if (!(reason instanceof Error && reason.name === 'AbortError')) log.error(reason, 'an answer has failed')
+            if (!isWanted(reason)) log.error(reason, 'an answer has failed')
           }).finally(over)
           return { answer: id }
         } catch (error) {

@@ -12,6 +12,11 @@ const TOKEN_LIFE = 300
 const Visitor = Type.Object({ chat: Type.String({ pattern: '^[a-z0-9-]{8,40}$' }) })
 const Answer = Type.Object({ chat: Type.String({ maxLength: 40 }), answer: Type.String({ maxLength: 64 }) })
 
+/** Whether a text has ended on purpose: somebody pressed stop, or the server closes. That is no failure. */
+function isWanted (reason: unknown): boolean {
+  return reason instanceof Error && (reason.name === 'AbortError' || ('code' in reason && reason.code === 'draining'))
+}
+
 /** An assistant whose answers outlive links, reloads and tabs: a login, one room for each conversation. */
 export async function buildApp (options: FastifyServerOptions = {}): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify(options)
@@ -29,14 +34,18 @@ export async function buildApp (options: FastifyServerOptions = {}): Promise<Fas
       async ask ({ data, room, log }) {
         const id = randomUUID()
         const writer = await room.stream('answer', { id })
-        await room.broadcast('asked', { answer: id, question: data.question })
+        try {
+          await room.broadcast('asked', { answer: id, question: data.question })
+        } catch (error) {
+          writer.end({ error: { code: 'not_asked', message: 'the question was not told' } }).catch(() => undefined)
+          throw error                                    // nothing may be left that grows
+        }
         // The answer goes on when the one who asked has gone. The signal is aborted by a stop, and by a failure, too.
         writer.from(ask(data.question, writer.signal))
           .then(() => writer.end())
           .catch((error: unknown) => {
             const reason: unknown = writer.signal.reason ?? error
-            // Somebody pressed stop: that is no failure.
-            if (!(reason instanceof Error && reason.name === 'AbortError')) log.error(reason, 'an answer has failed')
+            if (!isWanted(reason)) log.error(reason, 'an answer has failed')
           })
         return { answer: id }
       },

@@ -62,7 +62,10 @@ function Composer ({ send, onType }: { send (text: string): Promise<unknown>, on
     event.preventDefault()
     setText('')
     // It waits while there is no connection, and is sent once.
-    send(text).then(() => { setFault('') }, (error: Error) => { setFault(error.message) })
+    send(text).then(() => { setFault('') }, (error: Error) => {
+      setFault(error.message)
+      setText((typed) => `${text} ${typed}`.trim())       // a refused message is not lost
+    })
   }
   return (
     <form className='composer' onSubmit={submit}>

@@ -47,7 +47,10 @@ app.get('/', async (_request, reply) => await reply.type('text/html').send(`<!do
     event.preventDefault()
     const text = event.target.text.value
     event.target.reset()                         // at once, so that a second Enter sends nothing twice
-    await room.send('say', { text }).catch((error) => alert(error.message))
+    await room.send('say', { text }).catch((error) => {
+      event.target.text.value = (text + ' ' + event.target.text.value).trim()
+      alert(error.message)
+    })
   }
 </script>`))
 

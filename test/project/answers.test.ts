@@ -71,7 +71,7 @@ interface Site {
 }
 
 /** Words until the site lets it end. */
-async function site (t: Test, answers: Answers): Promise<Site> {
+async function site (t: Test, answers: Answers, options: object = {}): Promise<Site> {
   const { declareAssistant } = await import('../../example/docs/answers/server.ts' as string) as {
     declareAssistant (app: FastifyInstance, answers: Answers, model: unknown): void
   }
@@ -81,7 +81,7 @@ async function site (t: Test, answers: Answers): Promise<Site> {
   let finishing = new AbortController()
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(realtime, { jwt: { secret: 'a secret of the test, which is long enough' } })
+  await app.register(realtime, { jwt: { secret: 'a secret of the test, which is long enough' }, ...options })
   declareAssistant(app, answers, async function * (_question: string, signal: AbortSignal) {
     const { signal: finished } = finishing
     for (let n = 0; !finished.aborted; n++) {
@@ -160,6 +160,14 @@ t.test('one answer of a user grows at a time, and the next one is let in when it
   t.match([...answers.rows.values()], [{ end: 'done' }, { end: { code: 'cancelled' } }])
 })
 
+t.test('a question that cannot be told leaves no text that grows', async (t) => {
+  const answers = new Answers()
+  const { app, open } = await site(t, answers, { limits: { event: 1_000 } })
+  await t.rejects(open().room.send('ask', { question: '?'.repeat(1_500) }), { code: 'internal' })
+  const [id] = answers.rows.keys()
+  await until('its end', async () => (await app.rooms.read('assistant/ada', 'answer', id!))?.end)
+})
+
 t.test('an answer of a process that has died is kept up to the last second, and its row is closed as lost at the next start', async (t) => {
   const answers = new Answers()
   const { open } = await site(t, answers)
@@ -233,7 +241,10 @@ t.test('the whole app of the guide: an answer grows, is there after a kill and a
   const killed = await start()
   const page = await (await (await launchWindowless(t)).newContext()).newPage()
   page.on('pageerror', (error) => { t.fail(String(error)) })
+  await page.route('**/answers', async (route) => { await route.fulfill({ status: 503 }) }, { times: 1 })
   await page.goto(killed.url)
+  await page.getByText('Something went wrong here').waitFor()
+  await page.locator('#error:empty').waitFor({ state: 'attached' })
   const ask = async (question: string): Promise<void> => {
     await page.getByLabel('Question').fill(question)
     await page.getByRole('button', { name: 'Ask' }).click()
@@ -253,6 +264,9 @@ t.test('the whole app of the guide: an answer grows, is there after a kill and a
   await until('the link is there again', async () => await page.locator('#error').textContent() === '')
   await ask('two?')
   await until('the next one grows', async () => await page.locator('section').count() === 2 && (await textOf(1)).length > 20)
+  await ask('too soon?')
+  await page.getByText('One answer after the other.').waitFor()
+  t.equal(await page.getByLabel('Question').inputValue(), 'too soon?', 'a refused question is not lost')
   await page.getByRole('button', { name: 'Stop' }).click()
   await until('it is stopped', async () => await page.locator('section small').nth(1).textContent() === 'Stopped.')
   await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'hidden' })

@@ -157,7 +157,7 @@ t.test('the plain page of the guide offers Stop before the first word of an answ
   t.equal(await page.locator('section small').textContent(), 'Stopped.')
 })
 
-t.test('a server of the guide logs a model that fails, and no answer that is stopped', async (t) => {
+t.test('a server of the guide logs a model that fails, and no answer that is stopped or that a shutdown ends', async (t) => {
   const lines: Array<Record<string, unknown>> = []
   const stream = { write: (line: string) => { lines.push(JSON.parse(line) as Record<string, unknown>) } }
   const { buildApp } = await import('../../example/ai/app.ts' as string) as {
@@ -184,4 +184,8 @@ t.test('a server of the guide logs a model that fails, and no answer that is sto
   t.match(await endOfAnswer(), { code: 'internal' })
   await until('it is logged', () => lines.length > 0)
   t.match(lines, [{ level: 50, msg: 'an answer has failed', err: { message: 'the model is out of order' } }])
+  peer.send({ type: 'ask', room: `assistant/${chat}`, id: '4', data: { question: 'Say much' } })
+  await peer.next('ack')
+  await app.close()
+  t.equal(lines.length, 1, JSON.stringify(lines))
 })

@@ -273,6 +273,7 @@ interface PlantPage {
   showPlant (client: Client, id: string, load: Load, page: {
     loads (values: ReadonlyMap<string, number>): void
     alarms (open: readonly Alarm[], closed: readonly Alarm[]): void
+    notLoaded (error: unknown): void
   }): Promise<void>
 }
 
@@ -317,13 +318,18 @@ t.test('a plant on a slow link: each alarm is shown once over a restart, and str
   let closed: readonly Alarm[] = []
   let values: ReadonlyMap<string, number> = new Map()
   const client = open('ada')
-  await showPlant(client, '1', read('ada'), {
+  const failures: unknown[] = []
+  let loads = 0
+  const readAda: Load = async () => loads++ === 0 ? new Response('', { status: 503 }) : await read('ada')()
+  await showPlant(client, '1', readAda, {
     loads: (all) => { values = all },
     alarms (open, done) {
       shown = open.map(({ text }) => text)
       closed = done
-    }
+    },
+    notLoaded (error) { failures.push(error) }
   })
+  t.match(failures, [{ message: 'the plant answers 503' }], 'the first load fails, is told, and is tried again')
   const measure = packLoads(first, '1', 'hall', machines)
   for (const percent of [40, 50]) await measure('press', percent)
   await measure('saw', 7)

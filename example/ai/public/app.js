@@ -111,6 +111,7 @@ $('ask').addEventListener('submit', async (event) => {
     await room.send('ask', { question: text })
   } catch (error) {
     $('error').textContent = error.message
+    $('text').value = `${text} ${$('text').value}`.trim()   // a refused question is not lost
   }
 })
 

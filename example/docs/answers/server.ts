@@ -11,6 +11,11 @@ const TTL = 600_000
 
 type Model = (question: string, signal: AbortSignal) => AsyncIterable<string>
 
+/** Whether a text has ended on purpose: somebody pressed stop, or the server closes. That is no failure. */
+function isWanted (reason: unknown): boolean {
+  return reason instanceof Error && (reason.name === 'AbortError' || ('code' in reason && reason.code === 'draining'))
+}
+
 /** Call it behind the registration of the plugin: hooks of `onClose` run in reverse order, and it needs `app.rooms`. */
 export function declareAssistant (app: FastifyInstance, answers: Answers, model: Model): void {
   const answering = new Set<string>()                  // users, each with one answer at a time
@@ -31,7 +36,12 @@ export function declareAssistant (app: FastifyInstance, answers: Answers, model:
         try {
           await answers.insert({ id, user: userId, question })          // first the database,
           const writer = await room.stream('answer', { id })            // then the text and the event
-          await room.broadcast('asked', { answer: id, question })
+          try {
+            await room.broadcast('asked', { answer: id, question })
+          } catch (error) {                                             // nothing may be left that grows
+            writer.end({ error: { code: 'not_asked', message: 'the question was not told' } }).catch(fail)
+            throw error
+          }
           const saved = async function * (): AsyncGenerator<string> {
             let text = ''
             let at = Date.now()
@@ -47,7 +57,7 @@ export function declareAssistant (app: FastifyInstance, answers: Answers, model:
             .then(() => writer.end())
             .catch((error: unknown) => {
               const reason: unknown = writer.signal.reason ?? error
-              if (!(reason instanceof Error && reason.name === 'AbortError')) log.error(reason, 'an answer has failed')
+              if (!isWanted(reason)) log.error(reason, 'an answer has failed')
             })
             .then(async () => {
               answering.delete(userId)                                  // the readers have the end: the user may go on,

@@ -1,4 +1,5 @@
 import type { Client } from 'fastify-realtime/client'
+import { firstLoad } from './first-load.js'
 import { plant } from './rooms.js'
 
 export interface Alarm {
@@ -16,6 +17,8 @@ interface Loaded { readonly lists: Record<string, readonly string[]>, readonly a
 export interface Page {
   loads (values: ReadonlyMap<string, number>): void
   alarms (open: readonly Alarm[], closed: readonly Alarm[]): void
+  /** The alarms are not known: no page without alarms may look as if there were none. It is tried again. */
+  notLoaded (error: unknown): void
 }
 
 /** Shows a plant, and keeps what is shown whole. `load` is the `fetch` of `/plants/:id`, with the token. */
@@ -49,7 +52,7 @@ export async function showPlant (client: Client, id: string, load: () => Promise
     page.alarms(all.filter(({ closedBy }) => closedBy === undefined), closed)
   }
   room.on('alarm', ({ data }) => { add([data]) })
-  await room.snapshot(async () => {                     // runs again by itself when events were lost
+  await firstLoad(room, async () => {                   // runs again by itself when events were lost
     const answer = await load()
     if (!answer.ok) throw new Error(`the plant answers ${answer.status}`)
     const loaded = await answer.json() as Loaded
@@ -58,5 +61,5 @@ export async function showPlant (client: Client, id: string, load: () => Promise
     alarms.clear()                                      // replace, never merge
     add(loaded.alarms)
     return answer                                       // its header says up to which event the answer goes
-  })
+  }, (error) => { page.notLoaded(error) })
 }

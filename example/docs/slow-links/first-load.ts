@@ -1,0 +1,1 @@
+export * from '../../readme/first-load.js'
