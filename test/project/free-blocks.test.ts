@@ -147,6 +147,12 @@ const FREE: readonly Free[] = [
     around: `${APP}
       export { readFile } from 'node:fs/promises'`
   },
+  {
+    page: 'docs/reference/server-api.md',
+    begins: 'const hashOf =',
+    around: `${APP}
+      export { createHash, timingSafeEqual } from 'node:crypto'`
+  },
   { page: 'docs/reference/rooms.md', begins: 'const inbox = defineRoom(', around: `${APP}${CLIENT}${INBOX}` },
   { page: 'docs/reference/rooms.md', begins: 'let { position, events } =', around: APP },
   { page: 'docs/reference/rooms.md', begins: 'let cursor', around: APP }

@@ -1,5 +1,6 @@
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { connectWithCookie } from '../../example/readme/node-cookie.js'
 import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { startProgram } from '../helpers/example.js'
 
@@ -51,6 +52,22 @@ t.test('the routes of the app with sessions ask for the session of the link, and
   t.equal((await post(`${url}/logout`, {}, ada)).status, 200)
   t.same([await pin(ada), await verdict(ada)], [401, 401], 'the cookie opens nothing any more')
   t.equal(await pin(await login(url, 'ada', 'engine')), 200, 'a new login counts at once')
+})
+
+t.test('a link of a session that is renewed in time stays open behind its first end', async (t) => {
+  const { url } = await startProgram(t, APP, { SESSION_LIFE: '4000' })
+  const sid = await login(url, 'ada', 'engine')
+  const client = connectWithCookie(url, `sid=${sid}`)
+  t.teardown(() => { client.close() })
+  const states: string[] = []
+  client.on('state', ({ state }) => { states.push(state) })
+  await client.join('boards/7').joined
+  // An end is kept for some 5 s more, so the first one is over behind nine seconds.
+  for (const end = performance.now() + 12_000; performance.now() < end;) {
+    t.equal((await post(`${url}/renew`, {}, sid)).status, 200)
+    await new Promise((resolve) => { setTimeout(resolve, 1_000) })
+  }
+  t.same(states, ['open'])
 })
 
 t.test('the page with sessions, in a browser', { skip: skipWithoutChromium() }, async (t) => {

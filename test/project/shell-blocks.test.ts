@@ -213,6 +213,7 @@ t.test('a plain page is served and a page for a slow link is bundled, each by it
   for (const name of ['rooms', 'client']) {
     writeFileSync(join(directory, `${name}.ts`), quotedText(`example/docs/slow-links/${name}.ts`))
   }
+  writeFileSync(join(directory, 'first-load.ts'), quotedText('example/readme/first-load.ts'))
   writeFileSync(join(directory, 'page.ts'), "import { connect } from 'fastify-realtime/client/core'\n" +
     "import { showPlant } from './client.js'\nObject.assign(window, { connect, showPlant })\n")
   shell.type(`${bundle} && echo 'bundled'`)

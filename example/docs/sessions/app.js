@@ -53,6 +53,13 @@ async function withSession (request, reply) {
   if (request.session === undefined) await reply.code(401).send({ code: 'unauthorized' })
 }
 
+// The page calls it well before the end, such as every 20 minutes. What is open stays open: our client renews its link
+// by the cookie, and `authenticate` finds the new end.
+app.post('/renew', { onRequest: withSession }, async ({ session, cookies }, reply) => {
+  session.ends = Date.now() + LIFE                      // in a store that all nodes reach: write it there
+  return await reply.setCookie('sid', cookies.sid, { ...COOKIE, maxAge: LIFE / 1_000 }).send({})
+})
+
 app.post('/logout', { onRequest: withSession }, async ({ session, cookies }, reply) => {
   sessions.delete(cookies.sid)                          // first the session, so that nothing opens with it any more,
   await app.rooms.revoke({ tokenId: session.key })      // then what is open: all its tabs, on all nodes
