@@ -60,7 +60,7 @@ t.test('a link of a session that is renewed in time stays open behind its first 
   const client = connectWithCookie(url, `sid=${sid}`)
   t.teardown(() => { client.close() })
   const states: string[] = []
-  client.on('state', ({ state }) => { states.push(state) })
+  client.on('state', ({ state }) => { states.push(String(state)) })
   await client.join('boards/7').joined
   // An end is kept for some 5 s more, so the first one is over behind nine seconds.
   for (const end = performance.now() + 12_000; performance.now() < end;) {
