@@ -68,14 +68,14 @@ export interface Publication {
   readonly idempotencyKey?: string | undefined
   /**
    * Of a publication whose `idempotencyKey` is made from the message whose handler makes it: the key under which that
-   * is claimed, and the publication's number among those of the message. An adapter that keeps claims beside the keys
-   * may remember both together.
+   * is claimed, and the part of it that is of the publication. An adapter that keeps claims beside the keys may remember
+   * both together.
    */
   readonly message?: {
     /** The key of the claim. */
     readonly claim: string
-    /** 1 for the first publication. */
-    readonly n: number
+    /** Tells the publication from the others of its message in its room. */
+    readonly part: string
   } | undefined
   /** The user whose message makes it, whose remembered bytes the key counts to. @default it counts to the room */
   readonly owner?: string | undefined

@@ -11,6 +11,7 @@ import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
 import { checkUpdate } from '../rooms/member-data.js'
+import { MessageRun } from '../rooms/message-run.js'
 import { OpeningWriter } from '../rooms/opening-writer.js'
 import { leftOut } from '../rooms/left-out.js'
 import { shape } from '../rooms/publications.js'
@@ -52,11 +53,14 @@ export async function update ({ rooms, name, userId }: ContextSource, data: unkn
 class Handle implements RoomHandle<Events> {
   readonly name: string
   readonly #source: ContextSource
-  #published = 0
+  /** A handler that runs again, because its first run failed or its node died, must not publish a second time. */
+  readonly #run: MessageRun | undefined
 
   constructor (source: ContextSource) {
     this.name = source.name
     this.#source = source
+    const { userId, messageId } = source
+    if (messageId !== undefined) this.#run = new MessageRun(userId, messageId)
   }
 
   broadcast (
@@ -67,7 +71,7 @@ class Handle implements RoomHandle<Events> {
     const { rooms, sender, userId } = this.#source
     try {
       const { except, idempotencyKey } = callOptions(options, 'a broadcast')
-      const once = stringOption(idempotencyKey, 'idempotencyKey of a broadcast') ?? this.#once()
+      const once = stringOption(idempotencyKey, 'idempotencyKey of a broadcast') ?? this.#run
       const left = except === undefined ? undefined : leftOut(except, { sender, userId })
       const published = rooms.publish(this.name, event, data, { except: left, once, owner: userId, sender })
       return published instanceof Promise
@@ -88,20 +92,13 @@ class Handle implements RoomHandle<Events> {
 
   async #remove (event: string, key: string | number): Promise<{ recipients: number }> {
     const { rooms, userId } = this.#source
-    return shape(await rooms.remove(this.name, event, key, { once: this.#once(), owner: userId }))
+    return shape(await rooms.remove(this.name, event, key, { once: this.#run, owner: userId }))
   }
 
   presence (data: unknown): Promise<void> { return this.#told(this.#presence(data), 'room.presence failed') }
 
   async #presence (data: unknown): Promise<void> {
     await update(this.#source, checkUpdate(this.#source.declaration, data))
-  }
-
-  /** A handler that runs again, because the first node that ran it died, must not publish a second time. */
-  #once (): readonly [userId: string, messageId: string, n: number] | undefined {
-    const { userId, messageId } = this.#source
-    const n = ++this.#published
-    return messageId === undefined ? undefined : [userId, messageId, n]
   }
 
   stream (event: string, head: object, options?: StreamOptions): OpeningWriter {

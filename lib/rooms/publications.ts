@@ -8,14 +8,12 @@ import { encodeEvent, type EventHead, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
 import type { Declaration, EventRule } from './declaration.js'
 import { jsonOf, outgoing } from './fitting.js'
+import type { Change, MessageRun } from './message-run.js'
 
 export interface PublishOptions {
   readonly except?: Except | undefined
-  /**
-   * Names what is to have effect once: a key of the application, or the user and the id of a message and the number of
-   * the publication among those of its handler, which no single text can equal.
-   */
-  readonly once?: string | readonly [userId: string, messageId: string, n: number] | undefined
+  /** What is to have effect once: a key of the application, or the handler of a message, however often it runs. */
+  readonly once?: string | MessageRun | undefined
   readonly ack?: string | undefined
   /** User whose message makes the event. */
   readonly owner?: string | undefined
@@ -80,7 +78,7 @@ export class Publications {
       timestamp: Date.now(),
       key,
       except,
-      ...keysOf(once),
+      ...keysOf(once, type, delivery === 'latest' ? { key, data: text } : undefined),
       ack,
       owner,
       user: isOwned ? owner : undefined
@@ -122,7 +120,7 @@ export class Publications {
       throw new REALTIME_ERR_EVENT(`the key of a value of "${type}" is a string or a number, not ${typeof key}`)
     }
     const removal = removalOf({ type, key: this.#keyOf(declaration, type, key) })
-    return { ...removal, ...keysOf(once), owner }
+    return { ...removal, ...keysOf(once, type, { key: removal.key }), owner }
   }
 
   /** Makes an event for one member only, without an offset; it is not retained. */
@@ -183,13 +181,13 @@ export class Publications {
   }
 }
 
-function keysOf (once: PublishOptions['once']): Pick<Publication, 'idempotencyKey' | 'message'> {
+function keysOf (
+  once: PublishOptions['once'], type: string, value: Change | undefined
+): Pick<Publication, 'idempotencyKey' | 'message'> {
   if (once === undefined || typeof once === 'string') {
     return { idempotencyKey: once === undefined ? undefined : keyOf(once), message: undefined }
   }
-  const [userId, messageId, n] = once
-  const claim = keyOf(userId, messageId)
-  return { idempotencyKey: keyOf(userId, messageId, String(n)), message: { claim, n } }
+  return once.next(type, value)
 }
 
 /** @throws REALTIME_ERR_EVENT for a value that has no such key, where its schema did not show whether it has */

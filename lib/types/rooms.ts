@@ -20,7 +20,8 @@ export interface BroadcastOptions {
   except?: LeftOutOption | readonly LeftOutOption[] | undefined
   /**
    * A second broadcast with the same key within two minutes adds no event. Keys are kept within `limits.remembered`;
-   * one that is forgotten early makes a second event. @default no key
+   * one that is forgotten early makes a second event. @default no key; in the handler of a message one that is made of
+   * the message and the event, so that a handler that runs again makes no second event
    */
   idempotencyKey?: string | undefined
 }

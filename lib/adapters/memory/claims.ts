@@ -16,10 +16,12 @@ export interface Message {
   kept: number
   /** The room of its publications. */
   room: string | undefined
-  /** Position of its first publication; `null` where that has none, absent where there was no publication. */
-  first: Position | null | undefined
-  /** Positions of the others, by their numbers. */
-  more: Map<number, Position | null> | undefined
+  /** Its first publication, which is mostly the only one; absent where there was none. */
+  first: string | undefined
+  /** The position of that; `null` where it has none. */
+  position: Position | null
+  /** Positions of the others. */
+  more: Map<string, Position | null> | undefined
 }
 
 type Of = NonNullable<Publication['message']>
@@ -82,23 +84,26 @@ export class MemoryClaims implements ClaimStore {
   }
 
   /** What came of a publication before, where this is its second time. */
-  before ({ claim, n }: Of, room: string): Published | undefined {
+  before ({ claim, part }: Of, room: string): Published | undefined {
     const message = this.#messages.get(claim, this.#now())
     if (message?.room !== room) return undefined
-    const position = n === 1 ? message.first : message.more?.get(n)
+    const position = part === message.first ? message.position : message.more?.get(part)
     return position === undefined ? undefined : { position: position ?? undefined, recipients: 0 }
   }
 
   /** @returns whether the publication is remembered with its message, which may be unknown, or of another room */
-  published ({ claim, n }: Of, room: string, position: Position | undefined, owner: string): boolean {
+  published ({ claim, part }: Of, room: string, position: Position | undefined, owner: string): boolean {
     const at = this.#now()
     const message = this.#messages.get(claim, at)
     if (message === undefined || (message.room !== undefined && message.room !== room)) return false
     message.room = room
-    if (n === 1) message.first = position ?? null
-    else (message.more ??= new Map()).set(n, position ?? null)
+    const isFirst = message.first === undefined || message.first === part
+    if (isFirst) {
+      message.first = part
+      message.position = position ?? null
+    } else (message.more ??= new Map()).set(part, position ?? null)
     const until = at + this.#idempotency
-    if (n > 1 || until > message.kept) this.#keep(owner, claim, message, Math.max(until, message.kept), at)
+    if (!isFirst || until > message.kept) this.#keep(owner, claim, message, Math.max(until, message.kept), at)
     return true
   }
 
@@ -128,5 +133,15 @@ const CLAIMED: Claim = { state: 'claimed' }
 function isTaken ({ hash, until }: Message, now: number): boolean { return hash !== '' && until > now }
 
 function fresh (): Message {
-  return { hash: '', outcome: undefined, holder: undefined, until: 0, kept: 0, room: undefined, first: undefined, more: undefined }
+  return {
+    hash: '',
+    outcome: undefined,
+    holder: undefined,
+    until: 0,
+    kept: 0,
+    room: undefined,
+    first: undefined,
+    position: null,
+    more: undefined
+  }
 }

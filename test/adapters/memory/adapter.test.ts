@@ -16,7 +16,7 @@ function publisher (adapter: Adapter): (id: string, n: number, room?: string) =>
       delivery: 'reliable',
       timestamp: 0,
       idempotencyKey: `ann\n${id}\n${n}`,
-      message: { claim: `ann\n${id}`, n },
+      message: { claim: `ann\n${id}`, part: `said\n${n}` },
       owner: 'ann'
     }, SETTINGS)
     return position!.offset
