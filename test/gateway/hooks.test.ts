@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { resolveConfig, type HooksSettings } from '../../lib/gateway/config/resolve.js'
 import { createGateway } from '../../lib/gateway/gateway.js'
 import { Backend } from '../../lib/gateway/hooks/backend.js'
+import { Circuit } from '../../lib/gateway/hooks/circuit.js'
 import { HookCounts } from '../../lib/gateway/hooks/counts.js'
 import { Notices } from '../../lib/gateway/hooks/notices.js'
 import { RoomHooks } from '../../lib/gateway/hooks/room-hooks.js'
@@ -14,7 +15,7 @@ import { freePort, until } from '../helpers/servers.js'
 import { FakeBackend, isSigned, KEY, startBackend, WHSEC, type Behaviour } from './backend.js'
 
 const Text = { type: 'object', properties: { text: { type: 'string' } }, required: ['text'] }
-const TIMES = { again: 1, failures: 3, pause: 60, longest: 120 }
+const TIMES = { again: 1, failures: 3, users: 2, pause: 60, longest: 120 }
 
 interface Gateway {
   readonly app: FastifyInstance
@@ -245,18 +246,96 @@ t.test('a reply that does not fit its schema is none', async (t) => {
   t.match(await send('x'), { status: 500, body: { code: 'internal' } })
 })
 
-t.test('a backend that fails again and again is spared, and asked again once it may be back', async (t) => {
+/** Asks for users in turn, all of whom are told that the backend is away, until it is spared. */
+async function opened (t: Test, { hooks, counted }: Asking, users = ['ada', 'bob']): Promise<void> {
+  for (let i = 0; i < TIMES.failures; i++) {
+    await t.rejects(hooks.message({ ...SAY, userId: users[i % users.length]! }), { code: 'unavailable' })
+  }
+  await t.rejects(hooks.message(SAY), { code: 'unavailable' })
+  t.equal(await counted('message', 'open'), 1)
+}
+
+for (const [what, behave] of [
+  ['cuts links', () => 'cut'],
+  ['hangs', () => 'hang'],
+  ...[502, 503, 504, 520].map((status) => [`answers ${status}`, () => ({ status })] as const)
+] as ReadonlyArray<readonly [string, Behaviour]>) {
+  t.test(`a backend that ${what} for several users is spared, and asked again once it may be back`, async (t) => {
+    const backend = await startBackend(t)
+    backend.behave = behave
+    const asking = ask(t, backend, { timeout: 50 })
+    const { hooks, lines } = asking
+    await opened(t, asking)
+    t.equal(backend.asked.length, TIMES.failures, 'it was not asked while it was spared')
+    backend.behave = () => ({ status: 200, body: { n: 1 } })
+    await until('it answers again', async () => await hooks.message(SAY).then(() => true, () => false))
+    t.same(lines.filter(([level]) => level !== 'warn').map(([level]) => level), ['error', 'info'])
+  })
+}
+
+for (const [what, behave] of [
+  ['answered 500', () => ({ status: 500 })],
+  ['answered 401', () => ({ status: 401 })],
+  ['answered nonsense', () => ({ status: 200, body: '<html>' })],
+  ['not answered', () => 'hang'],
+  ['cut', () => 'cut']
+] as ReadonlyArray<readonly [string, Behaviour]>) {
+  t.test(`where only what one user says is ${what}, all others enter and are answered`, async (t) => {
+    const backend = await startBackend(t)
+    backend.behave = (asked, response) => asked.data.userId === 'eve'
+      ? behave(asked, response)
+      : { status: 200, body: { allow: true } }
+    const { hooks, counted } = ask(t, backend, { timeout: 20 })
+    for (let i = 0; i < 2 * TIMES.failures; i++) await t.rejects(hooks.message({ ...SAY, userId: 'eve' }))
+    t.same(await hooks.message(SAY), { allow: true })
+    t.equal(await hooks.authorize(ADA), true)
+    t.equal(await counted('message', 'open'), 0)
+  })
+}
+
+t.test('a backend that answers 500 to everybody is asked on, since it is not away', async (t) => {
   const backend = await startBackend(t)
   backend.behave = () => ({ status: 500 })
-  const { hooks, lines, counted } = ask(t, backend)
-  for (let i = 0; i < TIMES.failures; i++) await t.rejects(hooks.message(SAY))
-  const before = backend.asked.length
-  await t.rejects(hooks.message(SAY), { code: 'unavailable' })
-  t.equal(backend.asked.length, before, 'it was not asked')
-  t.equal(await counted('message', 'open'), 1)
-  backend.behave = () => ({ status: 200, body: { n: 1 } })
-  await until('it answers again', async () => await hooks.message(SAY).then(() => true, () => false))
-  t.match(lines.filter(([level]) => level !== 'warn'), [['error', { backend: Object }], ['info', { backend: Object }]].map(([level]) => [level]))
+  const { hooks, counted } = ask(t, backend)
+  for (let i = 0; i < 2 * TIMES.failures; i++) await t.rejects(hooks.message({ ...SAY, userId: `user ${i}` }))
+  t.equal(await counted('message', 'open'), 0)
+})
+
+t.test('of whom the try has failed whether the backend is back goes behind others', async (t) => {
+  const circuit = new Circuit({ failures: 2, users: 2, pause: 300, longest: 300, onChange: () => undefined })
+  for (const user of ['ada', 'eve']) circuit.failed(user)
+  await until('eve may try', () => circuit.enter('eve') === 0)
+  circuit.failed('eve')
+  let wait = 0
+  await until('bob may try', () => {
+    wait = circuit.enter('eve')
+    return circuit.enter('bob') === 0
+  })
+  t.ok(wait > 0, 'eve may not')
+  circuit.answered()
+  t.equal(circuit.enter('eve'), 0)
+})
+
+t.test('a backend that fails to take what it is told of one user hears of all others at once, and in order', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = ({ data }) => ({ status: data.userId === 'eve' ? 500 : 204 })
+  const { notices, counted } = ask(t, backend, { queue: 1_000 })
+  notices.add('join', 'eve', { userId: 'eve', n: 0 })
+  await until('it has failed', async () => await counted('join', 'status') > 3)
+  for (let i = 0; i < 200; i++) {
+    notices.add('join', `user ${i % 100}`, { userId: `user ${i % 100}`, n: i })
+    notices.add('leave', 'eve', { userId: 'eve', n: i })
+  }
+  await until('all others are told of', async () => await counted('join', 'ok') === 200)
+  for (let user = 0; user < 100; user++) {
+    const told = backend.asked.filter(({ data }) => data.userId === `user ${user}`).map(({ data }) => data.n)
+    t.same(told, [user, user + 100], 'in order')
+  }
+  t.equal(notices.size, 201)
+  backend.behave = () => ({ status: 204 })
+  t.equal(await notices.close(5_000), 0)
+  const rest = backend.asked.filter(({ type, data }) => type === 'leave' && data.userId === 'eve').map(({ data }) => data.n)
+  t.same(rest, Array.from({ length: 200 }, (_, n) => n), 'and the rest is told in order')
 })
 
 t.test('a backend that is down at the start is told of everything once it is up, in order for each user', async (t) => {

@@ -42,6 +42,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   'while the schemas are checked': 'test/protocol/regexp.test.ts',
   'gateway: joins': 'test/gateway/hooks.test.ts',
   'gateway: questions': 'test/gateway/hooks.test.ts',
+  'gateway: users': 'test/gateway/hooks.test.ts',
   'client: what is heard after a state': 'test/client/snapshot.test.ts',
   'client: messages that wait': 'test/client/links.test.ts',
   '`fastify-realtime/bridge`': 'test/bridge/bridge.test.ts'

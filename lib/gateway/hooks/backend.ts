@@ -5,7 +5,7 @@ import type { HooksSettings } from '../config/resolve.js'
 import type { HookName } from '../config/schema.js'
 import { Circuit } from './circuit.js'
 import type { HookCounts, HookOutcome } from './counts.js'
-import { HookFailure, failureOf } from './failure.js'
+import { HookFailure, failureOf, missing } from './failure.js'
 import { RequestError, Requests, type Answer } from './request.js'
 import { signedHeaders } from './signature.js'
 import { Warnings } from './warnings.js'
@@ -13,19 +13,26 @@ import { Warnings } from './warnings.js'
 /** For each request under way, how many more may wait for a socket. */
 const WAITING = 16
 
+/** Data of a question, which is asked for a user. */
+interface Asker { readonly userId: string }
+
 /** Times of a backend that tests shorten. */
 export interface BackendTimes {
   /** Milliseconds before the first further try, three times as long before each later one. */
   readonly again: number
-  /** Failures in a row after which it is spared for `pause` milliseconds, twice as long each time up to `longest`. */
+  /**
+   * Failures in a row, and users among whom they are, after which it is spared for `pause` milliseconds, twice as long
+   * each time up to `longest`.
+   */
   readonly failures: number
+  readonly users: number
   readonly pause: number
   readonly longest: number
 }
 
-export const TIMES: BackendTimes = { again: 100, failures: 5, pause: 1_000, longest: 30_000 }
+export const TIMES: BackendTimes = { again: 100, failures: 5, users: 3, pause: 1_000, longest: 30_000 }
 
-/** One backend: asks it with signed requests, and spares it while it fails. */
+/** One backend: asks it with signed requests, and spares it while it is away. */
 export class Backend {
   readonly settings: HooksSettings
   readonly times: BackendTimes
@@ -48,7 +55,7 @@ export class Backend {
       onChange: (isOpen) => {
         counts.circuit(isOpen)
         const backend = this.#host
-        if (isOpen) log.error({ backend }, 'a backend failed too often and is spared; one request after another tries it')
+        if (isOpen) log.error({ backend }, 'a backend is away and is spared; one request after another tries it')
         else log.info({ backend }, 'a backend answers again')
       }
     })
@@ -62,7 +69,7 @@ export class Backend {
    * @param read makes something of an answer, which is a success or a refusal with 4xx; throws HookFailure for nonsense
    * @throws HookFailure
    */
-  async ask<T> (hook: HookName, id: string, data: object, read: (answer: Answer) => T): Promise<T> {
+  async ask<T> (hook: HookName, id: string, data: Asker, read: (answer: Answer) => T): Promise<T> {
     const { concurrency, timeout, retries } = this.settings
     const start = performance.now()
     try {
@@ -72,7 +79,7 @@ export class Backend {
         const body = bodyOf(hook, data)
         for (let tries = 0; ; tries++) {
           const left = timeout - (performance.now() - start)
-          const answer = await this.send(id, body, left).catch(async (error: unknown): Promise<undefined> => {
+          const answer = await this.send(id, data.userId, body, left).catch(async (error: unknown): Promise<undefined> => {
             await this.#again(error, tries < retries, tries, timeout - (performance.now() - start))
           })
           if (answer === undefined) continue
@@ -99,11 +106,12 @@ export class Backend {
   /**
    * Sends one request.
    *
+   * @param userId whom it concerns
    * @throws HookFailure
    */
-  async send (id: string, body: string, timeout: number): Promise<Answer> {
-    const wait = this.#circuit.enter()
-    if (wait > 0) throw new HookFailure('open', 'it failed too often', { retryAfter: wait })
+  async send (id: string, userId: string, body: string, timeout: number): Promise<Answer> {
+    const wait = this.#circuit.enter(userId)
+    if (wait > 0) throw new HookFailure('open', 'it was away too often', { retryAfter: wait })
     try {
       const headers = {
         ...signedHeaders(id, Math.floor(Date.now() / 1_000), body, this.settings.keys),
@@ -112,13 +120,13 @@ export class Backend {
       const answer = await this.#requests.post(headers, body, timeout)
       const failure = failureOf(answer)
       if (failure !== undefined) throw failure
-      this.#circuit.succeeded()
+      this.#circuit.answered()
       return answer
     } catch (error) {
-      this.#circuit.failed()
-      throw error instanceof RequestError
-        ? new HookFailure(error.reason, error.message, { isPassing: error.reason === 'unreachable' })
-        : error
+      const failure = error instanceof RequestError ? missing(error) : error
+      if (failure instanceof HookFailure && !failure.isAway) this.#circuit.answered()
+      else this.#circuit.failed(userId)
+      throw failure
     }
   }
 

@@ -2,6 +2,8 @@
 export interface CircuitOptions {
   /** Failures in a row that open it. */
   readonly failures: number
+  /** Users among whom those have to be: what only one of them asks may be what fails. */
+  readonly users: number
   /** Milliseconds from its opening to the first try; twice as long after each further one, up to `longest`. */
   readonly pause: number
   readonly longest: number
@@ -10,15 +12,20 @@ export interface CircuitOptions {
 }
 
 /**
- * Spares a backend that fails: after failures in a row nobody asks it, until one request tries whether it is back.
+ * Spares a backend that is away: after failures in a row nobody asks it, until one request tries whether it is back.
  */
 export class Circuit {
   readonly #options: CircuitOptions
   #failures = 0
+  /** Some of those who failed since the last success. */
+  readonly #users = new Set<string>()
   #pause: number
   /** Until when it is open, by `performance.now()`; 0 while it is closed. */
   #until = 0
-  #isProbing = false
+  /** Who tries whether it is back. */
+  #probing: string | undefined
+  /** Who has tried last and failed: somebody else goes first. */
+  #failed: string | undefined
 
   constructor (options: CircuitOptions) {
     this.#options = options
@@ -32,35 +39,43 @@ export class Circuit {
    *
    * @returns 0 where it may be sent, else milliseconds until it may be asked again
    */
-  enter (): number {
+  enter (user: string): number {
     if (this.#until === 0) return 0
-    const left = this.#until - performance.now()
+    const { pause } = this.#options
+    const left = this.#until - performance.now() + (user === this.#failed ? pause : 0)
     if (left > 0) return Math.ceil(left)
-    if (this.#isProbing) return this.#options.pause
-    this.#isProbing = true
+    if (this.#probing !== undefined) return pause
+    this.#probing = user
     return 0
   }
 
-  succeeded (): void {
+  /** The backend has answered, whatever it said. */
+  answered (): void {
     this.#failures = 0
-    this.#isProbing = false
+    this.#users.clear()
+    this.#probing = undefined
+    this.#failed = undefined
     if (this.#until === 0) return
     this.#until = 0
     this.#pause = this.#options.pause
     this.#options.onChange(false)
   }
 
-  failed (): void {
-    this.#failures++
+  failed (user: string): void {
+    const { failures, users, pause, longest, onChange } = this.#options
     if (this.#until !== 0) {
       // Of those who were asked before it opened, the failure says nothing new.
-      if (!this.#isProbing) return
-      this.#isProbing = false
-      this.#pause = Math.min(this.#options.longest, 2 * this.#pause)
+      if (this.#probing !== user) return
+      this.#probing = undefined
+      this.#failed = user
+      this.#pause = Math.min(longest, 2 * this.#pause)
       this.#until = performance.now() + this.#pause
-    } else if (this.#failures >= this.#options.failures) {
-      this.#until = performance.now() + this.#pause
-      this.#options.onChange(true)
+      return
     }
+    this.#failures++
+    if (this.#users.size < users) this.#users.add(user)
+    if (this.#failures < failures || this.#users.size < users) return
+    this.#until = performance.now() + pause
+    onChange(true)
   }
 }

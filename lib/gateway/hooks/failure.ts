@@ -1,4 +1,4 @@
-import type { Answer, Missing } from './request.js'
+import type { Answer, Missing, RequestError } from './request.js'
 
 /**
  * Why a backend gave no answer that counts: no answer at all, a status that is none, a text that is none, its circuit
@@ -13,18 +13,33 @@ export class HookFailure extends Error {
   readonly retryAfter: number | undefined
   /** Whether the same request may be answered in a moment. */
   readonly isPassing: boolean
+  /** Whether it says that the backend is away, and not only what it makes of this request. */
+  readonly isAway: boolean
 
   constructor (
     reason: FailureReason,
     message: string,
-    { retryAfter, isPassing = false }: { retryAfter?: number | undefined, isPassing?: boolean } = {}
+    { retryAfter, isPassing = false, isAway = false }: {
+      retryAfter?: number | undefined
+      isPassing?: boolean
+      isAway?: boolean
+    } = {}
   ) {
     super(message)
     this.reason = reason
     this.retryAfter = retryAfter
     this.isPassing = isPassing
+    this.isAway = isAway
   }
 }
+
+/** Makes a failure of no usable answer. */
+export function missing ({ reason, message }: RequestError): HookFailure {
+  return new HookFailure(reason, message, { isPassing: reason === 'unreachable', isAway: reason !== 'too_large' })
+}
+
+/** Whether a proxy says that it does not reach the backend, or the backend that it takes no requests. */
+function isAway (status: number): boolean { return (status >= 502 && status <= 504) || (status >= 520 && status < 600) }
 
 /** 4xx of servers that are overloaded. */
 const PASSING: ReadonlySet<number> = new Set([408, 425, 429])
@@ -52,6 +67,7 @@ export function failureOf ({ status, retryAfter }: Answer): HookFailure | undefi
   return new HookFailure('status', `it answered ${status}${fix === undefined ? '' : `: ${fix}`}`, {
     // Servers that fail or restart, and proxies that do not reach them, of which each has numbers of its own.
     isPassing: status >= 500 || PASSING.has(status),
+    isAway: isAway(status),
     retryAfter
   })
 }

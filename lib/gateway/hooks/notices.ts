@@ -1,13 +1,23 @@
 import { randomUUID } from 'node:crypto'
-import { Pauses } from '../../structures/pauses.js'
 import { textBytes } from '../../structures/text-bytes.js'
 import { after } from '../../structures/timers.js'
 import type { HookName } from '../config/schema.js'
 import { bodyOf, keyOf, type Backend } from './backend.js'
 import { HookFailure } from './failure.js'
 
+/** What waits for one user, which is told in order. */
+interface Line {
+  readonly userId: string
+  readonly notices: Set<Notice>
+  /** Tries of the first one that have failed. */
+  tries: number
+  /** Until its next try. */
+  timer: NodeJS.Timeout | undefined
+}
+
 /** Something that a backend is told, and that needs no answer. */
 interface Notice {
+  readonly line: Line
   readonly id: string
   readonly hook: HookName
   readonly body: string
@@ -16,8 +26,8 @@ interface Notice {
   isUnderWay: boolean
 }
 
-/** Notices of one user stay in order in their lane; lanes go on beside each other. */
-const LANES = 8
+/** Notices that are under way at a time, each of another user. */
+const AT_ONCE = 8
 /** Bytes of all notices that wait. */
 const BYTES = 67_108_864
 /** Milliseconds for which a notice is tried. */
@@ -25,13 +35,19 @@ const AGE = 600_000
 /** The longest wait between two tries, in milliseconds. */
 const LONGEST = 30_000
 
-/** Tells a backend who joined, left, came and went: in order for each user, again until it has heard of it. */
+/**
+ * Tells a backend who joined, left, came and went: in order for each user, again until it has heard of it. What fails
+ * for one user holds up nobody else.
+ */
 export class Notices {
   readonly #backend: Backend
-  readonly #lanes: ReadonlyArray<Set<Notice>> = Array.from({ length: LANES }, () => new Set<Notice>())
-  readonly #running = new Set<Set<Notice>>()
-  readonly #pauses = new Pauses()
-  #size = 0
+  /** Oldest first. */
+  readonly #notices = new Set<Notice>()
+  /** By user. */
+  readonly #lines = new Map<string, Line>()
+  /** Lines whose first notice may be sent now. */
+  readonly #ready = new Set<Line>()
+  #underWay = 0
   #bytes = 0
   #isOver = false
   #onEmpty: (() => void) | undefined
@@ -40,71 +56,105 @@ export class Notices {
     this.#backend = backend
   }
 
-  get size (): number { return this.#size }
+  get size (): number { return this.#notices.size }
 
   add (hook: HookName, userId: string, data: object): void {
     const { settings: { queue }, counts } = this.#backend
     const body = bodyOf(hook, data)
     const bytes = textBytes(body)
     this.#bytes += bytes
-    this.#size++
-    while ((this.#size > queue || this.#bytes > BYTES) && this.#dropOldest()) continue
-    const lane = this.#lanes[laneOf(userId)]!
-    lane.add({ id: `msg_${randomUUID()}`, hook, body, bytes, since: performance.now(), isUnderWay: false })
+    while ((this.size >= queue || this.#bytes > BYTES) && this.#dropOldest()) continue
+    const line = this.#lineOf(userId)
+    const notice = { line, id: `msg_${randomUUID()}`, hook, body, bytes, since: performance.now(), isUnderWay: false }
+    line.notices.add(notice)
+    this.#notices.add(notice)
     counts.waits(1)
-    if (!this.#running.has(lane)) void this.#run(lane)
+    this.#run()
+  }
+
+  #lineOf (userId: string): Line {
+    let line = this.#lines.get(userId)
+    if (line === undefined) {
+      line = { userId, notices: new Set(), tries: 0, timer: undefined }
+      this.#lines.set(userId, line)
+      this.#ready.add(line)
+    }
+    return line
   }
 
   /** Resolves with the number of notices that could not be delivered within the time. */
   async close (timeout: number): Promise<number> {
-    if (this.#size > 0) {
+    if (this.size > 0) {
       await new Promise<void>((resolve) => {
         const timer = after(resolve, timeout)
         this.#onEmpty = () => {
           clearTimeout(timer)
           resolve()
         }
-        this.#pauses.wake()
+        for (const line of this.#lines.values()) if (line.timer !== undefined) this.#isReady(line)
+        this.#run()
       })
     }
     this.#isOver = true
-    this.#pauses.end()
-    return this.#size
+    for (const { timer } of this.#lines.values()) clearTimeout(timer)
+    return this.size
   }
 
-  async #run (lane: Set<Notice>): Promise<void> {
-    this.#running.add(lane)
-    for (let tries = 0; !this.#isOver;) {
-      const [notice] = lane
-      if (notice === undefined) break
-      const wait = await this.#tell(notice, lane, tries)
-      tries = wait === undefined ? 0 : tries + 1
-      if (wait !== undefined) await this.#pauses.wait(wait)
+  /** Sends as much as may be under way. */
+  #run (): void {
+    for (const line of this.#ready) {
+      if (this.#isOver || this.#underWay === AT_ONCE) return
+      this.#ready.delete(line)
+      void this.#next(line)
     }
-    this.#running.delete(lane)
-    if (this.#size === 0) this.#onEmpty?.()
+  }
+
+  /** Tells of the first notice of a line. Never rejects. */
+  async #next (line: Line): Promise<void> {
+    const [notice] = line.notices
+    this.#underWay++
+    const wait = await this.#tell(notice!)
+    this.#underWay--
+    if (wait === undefined) {
+      line.tries = 0
+      // The others go first.
+      if (line.notices.size > 0) this.#ready.add(line)
+    } else if (!this.#isOver && line.notices.size > 0) {
+      line.tries++
+      line.timer = after(() => {
+        this.#isReady(line)
+        this.#run()
+      }, wait)
+    }
+    this.#run()
+  }
+
+  #isReady (line: Line): void {
+    clearTimeout(line.timer)
+    line.timer = undefined
+    this.#ready.add(line)
   }
 
   /** @returns milliseconds until the notice is tried again; `undefined` where it is over */
-  async #tell (notice: Notice, lane: Set<Notice>, tries: number): Promise<number | undefined> {
-    const { hook, id, body, since } = notice
+  async #tell (notice: Notice): Promise<number | undefined> {
+    const { hook, id, body, since, line: { userId, tries } } = notice
     const { settings, counts, times } = this.#backend
     notice.isUnderWay = true
     const start = performance.now()
     try {
-      const { status } = await this.#backend.send(id, body, settings.timeout)
+      const { status } = await this.#backend.send(id, userId, body, settings.timeout)
       counts.ended(hook, status < 300 ? 'ok' : 'refused', (performance.now() - start) / 1_000)
       if (status >= 300) {
         const says = 'a backend does not want to be told of this: leave the hook out of "on"'
         this.#backend.warnings.warn(keyOf(hook, 'refused'), { hook, status }, says)
       }
-      this.#over(notice, lane)
+      this.#over(notice)
       return undefined
     } catch (error) {
       const failure = this.#failed(hook, error)
       if (performance.now() - since > AGE) {
         this.#dropped(hook)
-        this.#over(notice, lane)
+        this.#over(notice)
         return undefined
       }
       const own = Math.min(LONGEST, times.again * 2 ** tries) * (0.5 + Math.random())
@@ -121,18 +171,13 @@ export class Notices {
 
   /** @returns whether there was one that is not under way */
   #dropOldest (): boolean {
-    let oldest: { notice: Notice, lane: Set<Notice> } | undefined
-    for (const lane of this.#lanes) {
-      for (const notice of lane) {
-        if (notice.isUnderWay) continue
-        if (oldest === undefined || notice.since < oldest.notice.since) oldest = { notice, lane }
-        break
-      }
+    for (const notice of this.#notices) {
+      if (notice.isUnderWay) continue
+      this.#dropped(notice.hook)
+      this.#over(notice)
+      return true
     }
-    if (oldest === undefined) return false
-    this.#dropped(oldest.notice.hook)
-    this.#over(oldest.notice, oldest.lane)
-    return true
+    return false
   }
 
   #dropped (hook: HookName): void {
@@ -142,16 +187,17 @@ export class Notices {
     warnings.warn(keyOf(hook, 'dropped'), { hook, queue }, says)
   }
 
-  #over (notice: Notice, lane: Set<Notice>): void {
-    if (!lane.delete(notice)) return
-    this.#size--
-    this.#bytes -= notice.bytes
+  #over (notice: Notice): void {
+    if (!this.#notices.delete(notice)) return
+    const { line, bytes } = notice
+    line.notices.delete(notice)
+    this.#bytes -= bytes
     this.#backend.counts.waits(-1)
+    if (line.notices.size === 0) {
+      clearTimeout(line.timer)
+      this.#lines.delete(line.userId)
+      this.#ready.delete(line)
+    }
+    if (this.size === 0) this.#onEmpty?.()
   }
-}
-
-function laneOf (userId: string): number {
-  let sum = 0
-  for (let i = 0; i < userId.length; i++) sum = (sum * 31 + userId.charCodeAt(i)) % LANES
-  return sum
 }
