@@ -53,14 +53,26 @@ const MAX_WAITING = 100_000
 
 interface Held { count: number, graceUntil: number }
 
-/** A hook that waits. */
-interface Waiting { readonly subject: string, readonly isThere: boolean, readonly timer: NodeJS.Timeout }
+/** A change whose hook has to run, on some node. */
+interface Change {
+  /** Names it on all nodes. */
+  readonly id: string
+  readonly subject: string
+  readonly isThere: boolean
+  /** How often the broker may still be asked. */
+  tries: number
+  /** Whether the hook has run here, and the broker could not be told: it is told that alone. */
+  hasRun: boolean
+  /** Until it is claimed; absent where it waits behind another one of its subject. */
+  timer: NodeJS.Timeout | undefined
+}
 
 /**
  * Tells once in all nodes when the first of something comes and when the last has gone: the connections of a user, the
  * members of a room. Each node enters its subjects into a presence that is kept for that, one entry for each, and hears
  * of all changes. Whoever claims a change runs its hook; the others look again when the claim has run out, in case the
- * node has died meanwhile. Each node has an entry of its own in all of these rooms, so that it sees to what a dead node
+ * node has died meanwhile. Each node looks at the changes of a subject one after another: it comes to the next one when
+ * the hook of the one before has run, wherever that was, so that no end overtakes a beginning. Each node has an entry of its own in all of these rooms, so that it sees to what a dead node
  * has held there.
  */
 export class Census {
@@ -69,9 +81,11 @@ export class Census {
   /** Of those, subjects whose entry was refused: it is asked for again. */
   readonly #refused = new Set<string>()
   #again: NodeJS.Timeout | undefined
-  /** By change. */
-  readonly #waiting = new OrderedMap<Waiting>()
-  /** Changes that are being claimed, or whose hook runs. */
+  /** Changes by subject, in their order; the first one of each is waited for, claimed or run. */
+  readonly #lines = new Map<string, Change[]>()
+  /** Those that wait, by id. */
+  readonly #waiting = new OrderedMap<Change>()
+  /** Ids of those that are being claimed, or whose hook runs. */
   readonly #underWay = new Set<string>()
   #isStopped = false
 
@@ -99,6 +113,7 @@ export class Census {
     this.#refused.clear()
     for (const [, { timer }] of this.#waiting) clearTimeout(timer)
     this.#waiting.clear()
+    this.#lines.clear()
   }
 
   /** Tells that one more of a subject is on this node. */
@@ -180,22 +195,36 @@ export class Census {
     return [`${kind}/${shardOf(subject)}`, { userId: subject, connection: keyOf(nodeId, subject) }]
   }
 
-  #soon (subject: string, isThere: boolean, change: string): void {
+  #soon (subject: string, isThere: boolean, id: string): void {
     // What is read again because it may have been missed may also have arrived, and whoever asks again for what it has
     // claimed is given it again.
-    if (this.#waiting.has(change) || this.#underWay.has(change)) return
-    const isFirst = !this.#options.isShared || this.#held.has(subject)
-    if (isFirst) void this.#claim(subject, isThere, change, TRIES)
-    else this.#later(subject, isThere, change, (isThere ? AHEAD : 0) + Math.random() * SPREAD, TRIES)
+    if (this.#isStopped || this.#waiting.has(id) || this.#underWay.has(id)) return
+    const change: Change = { id, subject, isThere, tries: TRIES, hasRun: false, timer: undefined }
+    const line = this.#lines.get(subject)
+    if (line === undefined) {
+      this.#lines.set(subject, [change])
+      this.#begin(change)
+    } else {
+      line.push(change)
+      this.#wait(change)
+    }
   }
 
-  #later (subject: string, isThere: boolean, change: string, wait: number, tries: number, hasRun = false): void {
+  #begin (change: Change): void {
+    const { subject, isThere } = change
+    const isFirst = !this.#options.isShared || this.#held.has(subject)
+    if (isFirst) void this.#claim(change)
+    else this.#later(change, (isThere ? AHEAD : 0) + Math.random() * SPREAD)
+  }
+
+  #later (change: Change, wait: number): void {
     if (this.#isStopped) return
-    const timer = after(() => {
-      this.#waiting.delete(change)
-      void this.#claim(subject, isThere, change, tries, hasRun)
-    }, wait).unref()
-    this.#waiting.set(change, { subject, isThere, timer })
+    change.timer = after(() => { void this.#claim(change) }, wait).unref()
+    this.#wait(change)
+  }
+
+  #wait (change: Change): void {
+    this.#waiting.set(change.id, change)
     if (this.#waiting.size <= MAX_WAITING) return
     const oldest = this.#waiting.shift()!
     clearTimeout(oldest.timer)
@@ -204,34 +233,47 @@ export class Census {
       oldest.subject,
       oldest.isThere
     )
+    this.#over(oldest)
   }
 
-  /**
-   * Never rejects.
-   *
-   * @param hasRun whether the hook has run here, and the broker could not be told: it is told that alone
-   */
-  async #claim (subject: string, isThere: boolean, change: string, tries: number, hasRun = false): Promise<void> {
+  /** Comes to the next change of the subject, where this was the first one. */
+  #over (change: Change): void {
+    const line = this.#lines.get(change.subject)
+    const at = line?.indexOf(change) ?? -1
+    if (line === undefined || at === -1) return
+    line.splice(at, 1)
+    const [next] = line
+    if (next === undefined) this.#lines.delete(change.subject)
+    else if (at === 0) {
+      this.#waiting.delete(next.id)
+      this.#begin(next)
+    }
+  }
+
+  /** Never rejects. */
+  async #claim (change: Change): Promise<void> {
     const { claims, timeout, nodeId, onError } = this.#options
-    const key = keyOfKind('hook', change)
+    const { id, subject, isThere } = change
+    const key = keyOfKind('hook', id)
     const hash = isThere ? 'there' : 'gone'
-    let isRun = hasRun
-    this.#underWay.add(change)
+    this.#waiting.delete(id)
+    this.#underWay.add(id)
+    let again: number | undefined
     try {
       const claim = await claims.claim(key, hash, timeout + SETTLE, subject, nodeId)
-      if (claim.state === 'running' && !isRun) {
-        this.#later(subject, isThere, change, claim.retryAfter + Math.random() * SPREAD, tries)
+      if (claim.state === 'running' && !change.hasRun) again = claim.retryAfter + Math.random() * SPREAD
+      else if (claim.state === 'claimed') {
+        if (!change.hasRun) await this.#run(subject, isThere)
+        change.hasRun = true
+        await claims.settle(key, hash, 'done', REMEMBERED, subject, nodeId)
       }
-      if (claim.state !== 'claimed') return
-      if (!isRun) await this.#run(subject, isThere)
-      isRun = true
-      await claims.settle(key, hash, 'done', REMEMBERED, subject, nodeId)
     } catch (error) {
-      if (tries > 1) this.#later(subject, isThere, change, AGAIN * (0.5 + Math.random()), tries - 1, isRun)
-      else if (!isRun) onError(error, subject, isThere)
-    } finally {
-      this.#underWay.delete(change)
+      if (--change.tries > 0) again = AGAIN * (0.5 + Math.random())
+      else if (!change.hasRun) onError(error, subject, isThere)
     }
+    this.#underWay.delete(id)
+    if (again === undefined) this.#over(change)
+    else this.#later(change, again)
   }
 
   /** Never rejects. */

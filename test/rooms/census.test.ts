@@ -184,6 +184,44 @@ t.test('a change that is heard of twice, while it waits or its hook runs, runs i
   end()
 })
 
+t.test('the hooks of one subject run one after another, also where the broker refuses the first claim; those of others do not wait', async (t) => {
+  const ends = new Map<string, () => void>()
+  const own = memory().claims!
+  let isAway = true
+  const claims: ClaimStore = {
+    claim: (...args) => {
+      if (isAway) throw new Error('away')
+      return own.claim(...args)
+    },
+    put: (...args) => own.put(...args),
+    take: (...args) => own.take(...args),
+    settle: (...args) => own.settle(...args)
+  }
+  const ran: string[] = []
+  const { census, errors } = node(t, claims, {
+    isShared: false,
+    timeout: 30_000,
+    run: async (subject, isThere) => {
+      ran.push(`${subject} ${isThere}`)
+      await new Promise<void>((resolve) => { ends.set(subject, resolve) })
+    }
+  })
+  census.heard('@online/0', ENTERED)
+  await delay(10)
+  isAway = false
+  census.heard('@online/0', GONE)
+  census.heard('@online/0', { ...ENTERED, sequence: 3 })
+  census.heard('@online/0', { sequence: 4, joined: [{ userId: 'bob' }], left: [] })
+  await until('both have begun', () => ran.length >= 2)
+  t.same(ran, ['bob true', 'ada true'])
+  ends.get('ada')!()
+  await until('the next has begun', () => ran.length >= 3)
+  ends.get('ada')!()
+  await until('the last has begun', () => ran.length >= 4)
+  t.same([ran.slice(2), errors], [['ada false', 'ada true'], []])
+  for (const end of ends.values()) end()
+})
+
 t.test('all hooks run of the users of a node that has died, and what is beyond the bound is told', async (t) => {
   const { census, ran, errors } = node(t, memory().claims!)
   const left = (count: number, from: number): void => {

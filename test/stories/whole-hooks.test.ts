@@ -39,6 +39,42 @@ for (const { name, skip, nodes } of PAIRS) {
   })
 }
 
+for (const { name, skip, nodes } of PAIRS) {
+  t.test(`${name}: the hook for the end of a user or a room runs behind that for its beginning, however long that takes`, {
+    buffered: true,
+    skip,
+    timeout: 60_000
+  }, async (t) => {
+    const calls: string[] = []
+    let go = (): void => undefined
+    const gate = new Promise<void>((resolve) => { go = resolve })
+    const slow = (call: string) => async (): Promise<void> => {
+      calls.push(call)
+      if (call === 'online' || call === 'occupied') await gate
+      calls.push(`${call} is over`)
+    }
+    const [a, b] = await nodes(t, {
+      presence: { grace: 50 },
+      onOnline: slow('online'),
+      onOffline: slow('offline'),
+      declare: (app) => { app.room(hall, { onOccupied: slow('occupied'), onVacated: slow('vacated') }) }
+    })
+    const peer = await connect(a, { token: a.token('ada'), rooms: ['hall/1'] })
+    await until('both have begun', () => calls.length >= 2)
+    peer.send({ type: 'leave', room: 'hall/1', id: '1' })
+    await peer.next('ack')
+    peer.cut()
+    // Longer than other nodes wait before they look whether a hook has run.
+    await settled()
+    t.same(calls.splice(0).sort(), ['occupied', 'online'])
+    go()
+    await until('all are over', () => calls.includes('vacated is over') && calls.includes('offline is over'))
+    t.same(calls.filter((call) => /occupied|vacated/.test(call)), ['occupied is over', 'vacated', 'vacated is over'])
+    t.same(calls.filter((call) => /online|offline/.test(call)), ['online is over', 'offline', 'offline is over'])
+    t.same([a.loud, b.loud], [[], []])
+  })
+}
+
 t.test('a hook that throws is logged, and so is one that hangs; the other hooks run', async (t) => {
   const seen: string[] = []
   const server = await start(t, {
