@@ -22,6 +22,7 @@ import type { Exchanges } from './exchanges.js'
 import { ANSWER_HEADERS } from './headers.js'
 import { checkNoLostUpgrade, checkOwnTurn, kindOf } from './kind.js'
 import { Openings } from './opening.js'
+import { handleUpgrades } from './own-handlers.js'
 import { Poll } from './poll.js'
 import type { Polls } from './polls.js'
 import type { Prefix } from './prefix.js'
@@ -61,6 +62,9 @@ type AdmittedRequest = FastifyRequest & { [ADMITTED]: Admitted | null }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 
+/** URLs of the rooms' routes, below the prefix. */
+const PATHS = ['', '/*']
+
 /** Milliseconds beside the expected waits: hooks of the app, the broker, a busy process. */
 const SPARE = 30_000
 
@@ -86,7 +90,7 @@ export class Endpoint {
   }
 
   register (scope: FastifyInstance): void {
-    const { settings, route = {}, logSerializers } = this.#options
+    const { settings, route = {}, logSerializers, upgradeOf } = this.#options
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('application/json', {
       parseAs: 'string',
@@ -100,14 +104,6 @@ export class Endpoint {
     const own = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
       this.#admit(request, reply, done)
     }
-    const upgrade = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
-      if (!request.ws) return done()
-      try {
-        this.#upgrades.open(request, reply, admittedOf(request))
-      } catch (error) {
-        done(error as Error)
-      }
-    }
     const common: Omit<RouteOptions, 'method' | 'url' | 'handler'> = {
       ...(route.constraints === undefined ? {} : { constraints: route.constraints }),
       ...(route.logLevel === undefined ? {} : { logLevel: route.logLevel }),
@@ -116,14 +112,20 @@ export class Endpoint {
       logSerializers: logSerializers as never,
       onRequest: list<Hook>(route.onRequest),
       preValidation: [...list<Hook>(route.preValidation), own],
-      preHandler: [...list<preHandlerHookHandler>(route.preHandler), upgrade],
+      preHandler: list<preHandlerHookHandler>(route.preHandler),
       ...this.#patience(scope),
       errorHandler: (error, request, reply) => { this.#refuse(error, request, reply) },
       exposeHeadRoute: false
     }
     const schema = { ...route.schema } as FastifySchema
     const head: Handler = async (_request, reply) => await reply.headers(ANSWER_HEADERS).send()
-    const get: Handler = async (request, reply) => await this.#get(request, reply)
+    // An upgrade is over in the turn that brought it, so it is no promise.
+    const get = (request: FastifyRequest, reply: FastifyReply): Promise<unknown> | undefined => {
+      if (!request.ws) return this.#get(request, reply)
+      this.#upgrades.open(request, reply, admittedOf(request))
+      return undefined
+    }
+    handleUpgrades(scope, upgradeOf, (path) => PATHS.includes(path))
     const post: Handler = async (request, reply) => {
       const admitted = admittedOf(request)
       try {
@@ -136,7 +138,7 @@ export class Endpoint {
       }
     }
     const ticket: Handler = async (request, reply) => await this.#ticket(request, reply)
-    for (const url of ['', '/*']) {
+    for (const url of PATHS) {
       scope.route({ ...common, method: 'HEAD', url, schema: { ...schema, hide: true } as FastifySchema, handler: head })
       const [opening, sending] = url === '' ? [ROUTES.open, ROUTES.send] : [ROUTES.openRoom, ROUTES.sendToRoom]
       scope.route({ ...common, method: 'GET', url, ...documented(opening, schema), handler: get })

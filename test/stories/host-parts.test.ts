@@ -1,6 +1,7 @@
 import fastifyRateLimit from '@fastify/rate-limit'
 import underPressure from '@fastify/under-pressure'
-import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import fastifyWebsocket from '@fastify/websocket'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions, RouteOptions } from 'fastify'
 import t from 'tap'
 import { ask, type Answer } from '../helpers/ask.js'
 import { dial } from '../helpers/client.js'
@@ -207,4 +208,89 @@ t.test('@fastify/rate-limit and @fastify/under-pressure refuse in their own word
     )
   }
   for (const { loud } of [limited, pressed]) t.same(loud.filter((line) => (line as { level: number }).level >= 50), [])
+})
+
+for (const hook of ['onRequest', 'preValidation', 'preHandler'] as const) {
+  t.test(`@fastify/rate-limit counts all transports alike where its hook is ${hook}`, async (t) => {
+    const limited = await start(t, {
+      before: async (app) => {
+        await app.register(fastifyRateLimit, {
+          max: 1,
+          timeWindow: 60_000,
+          hook,
+          keyGenerator: ({ headers }) => String(headers.authorization)
+        })
+      }
+    })
+    for (const way of WAYS) {
+      const token = limited.token(way)
+      const answers = [await ask(limited, way, { token }), await ask(limited, way, { token })]
+      t.same(answers.map(({ status }) => status), [way === 'websocket' ? 101 : 200, 429], way)
+    }
+  })
+}
+
+type Check = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+
+/** Ways in which an app's `onRoute` hook puts a check before what a route does. */
+const CHECKED: Record<string, (route: RouteOptions, check: Check) => void> = {
+  'a preValidation hook': (route, check) => {
+    route.preValidation = [route.preValidation ?? [], async (request, reply) => { await check(request, reply) }].flat()
+  },
+  'a preHandler hook': (route, check) => {
+    route.preHandler = [route.preHandler ?? [], async (request, reply) => { await check(request, reply) }].flat()
+  },
+  'a handler around its own': (route, check) => {
+    const { handler } = route
+    route.handler = async function (request, reply) {
+      await check(request, reply)
+      return await handler.call(this, request, reply)
+    }
+  }
+}
+
+for (const [what, add] of Object.entries(CHECKED)) {
+  for (const place of ['before', 'behind']) {
+    t.test(`${what} of an onRoute hook ${place} @fastify/websocket decides over each transport`, async (t) => {
+      let asked = 0
+      const server = await start(t, {
+        before: async (app) => {
+          if (place === 'behind') await app.register(fastifyWebsocket)
+          app.addHook('onRoute', (route) => {
+            add(route, async (request, reply) => {
+              asked++
+              if (request.headers['x-tenant'] !== '1') throw refusal(reply, 403)
+            })
+          })
+        }
+      })
+      for (const way of [...WAYS, 'verdict'] as const) {
+        asked = 0
+        const token = server.token('ada')
+        t.match(await ask(server, way, { token }), { status: 403, body: { code: 'APP_403' } }, `${way} is refused`)
+        const { status } = await ask(server, way, { token, headers: { 'x-tenant': '1' } })
+        t.equal(status, way === 'websocket' ? 101 : 200, `${way} is let in`)
+        t.equal(asked, 2, `${way} is asked once each time`)
+      }
+      t.same(server.loud, [])
+    })
+  }
+}
+
+t.test('a handler of an onRoute hook may answer an upgrade itself, and its socket ends', async (t) => {
+  const answers: Record<string, (reply: FastifyReply) => unknown> = {
+    'a value': (reply) => { void reply.code(402); return { no: 1 } },
+    'reply.send': (reply) => reply.code(402).send({ no: 1 }),
+    'the raw response': (reply) => { reply.hijack().raw.writeHead(402).end('{"no":1}') }
+  }
+  for (const [name, answer] of Object.entries(answers)) {
+    const server = await start(t, {
+      before: (app) => {
+        app.addHook('onRoute', (route) => { route.handler = async (_request, reply) => answer(reply) })
+      }
+    })
+    const { status, body } = await ask(server, 'websocket', { token: server.token('ada') })
+    t.same([status, body], [402, { no: 1 }], name)
+    await server.app.close()
+  }
 })
