@@ -20,6 +20,9 @@ export interface AllConnectionsOptions {
   readonly hub: Pick<Hub, 'locate'>
 }
 
+/** What a list may be asked for. */
+const ASKED = ['user', 'room', 'cursor', 'limit', 'timeout']
+
 /** Bytes of one page, and of the answers that are awaited for it. */
 const PAGE = 1_048_576
 /** Bytes that every node may answer with, however many nodes there are. */
@@ -64,7 +67,7 @@ export class AllConnections {
   }
 
   #asked (query: unknown): Omit<ListQuestion, 'bytes'> & { readonly timeout: number } {
-    const { user, room, cursor, limit, timeout } = callOptions(query, 'connections')
+    const { user, room, cursor, limit, timeout } = callOptions(query, 'connections', ASKED)
     const userId = stringOption(user, 'user of connections')
     const name = room === undefined ? undefined : nameOf(room)
     if (userId !== undefined) roomOfUser(userId)

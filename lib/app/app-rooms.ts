@@ -199,9 +199,9 @@ export class AppRooms implements Rooms {
     this.#check()
     const { hub, acks, adapter } = this.#options
     const name = nameOf(room)
-    const asked = callOptions(options, 'broadcastWithAck').timeout
+    const { except, once } = publishOptions(options, ['timeout'])
+    const asked = options?.timeout
     const timeout = asked === undefined ? DEFAULTS.ackTimeout : checkTime(asked, 'timeout of broadcastWithAck')
-    const { except, once } = publishOptions(options)
     if (once !== undefined) {
       throw new REALTIME_ERR_OPTIONS('broadcastWithAck takes no idempotencyKey: each call asks the members anew')
     }
@@ -235,7 +235,7 @@ export class AppRooms implements Rooms {
 
   async #join (given: GroupTarget, room: Named): Promise<number> {
     this.#check()
-    const target = this.#located(checkGroup(given))
+    const target = this.#located(checkGroup(given, 'join'))
     const name = this.#enterable(room)
     this.#options.hub.locate(name)
     const since = this.#options.revocations.moment
@@ -253,7 +253,7 @@ export class AppRooms implements Rooms {
 
   async #leave (given: GroupTarget, room: Named): Promise<number> {
     this.#check()
-    const target = this.#located(checkGroup(given))
+    const target = this.#located(checkGroup(given, 'leave'))
     const name = this.#enterable(room)
     const peers = peersOf(this.#options, target)
     this.#options.revocations.add({ ...target, room: name })
@@ -276,7 +276,7 @@ export class AppRooms implements Rooms {
   async #close (given: GroupTarget | Named, options?: { code?: Code, message?: string }): Promise<number> {
     this.#check()
     const target = this.#located(checkClosed(given))
-    const asked = callOptions(options, 'close')
+    const asked = callOptions(options, 'close', ['code', 'message'])
     const code = returning(asked.code)
     const message = stringOption(asked.message, 'message of close')
     let closed = 0
@@ -300,9 +300,9 @@ export class AppRooms implements Rooms {
 
   async ping (target: Target, options?: { timeout?: number }): Promise<{ alive: boolean, latency?: number }> {
     this.#check()
-    const { timeout: given = DEFAULTS.pingTimeout } = callOptions(options, 'ping')
+    const { timeout: given = DEFAULTS.pingTimeout } = callOptions(options, 'ping', ['timeout'])
     const timeout = checkTime(given, 'timeout of ping')
-    const answers = [...peersOf(this.#options, checkTarget(target))].map(async (peer) => {
+    const answers = [...peersOf(this.#options, checkTarget(target, 'ping'))].map(async (peer) => {
       const latency = await this.#options.elsewhere.ping(peer, timeout)
       if (latency === undefined || Number.isNaN(latency)) throw new Refusal('timeout')
       return latency
@@ -321,7 +321,7 @@ export class AppRooms implements Rooms {
   async #revoke (given: RevokeTarget, options?: { message?: string, until?: number }): Promise<number> {
     this.#check()
     const target = this.#located(checkRevoked(given))
-    const asked = callOptions(options, 'revoke')
+    const asked = callOptions(options, 'revoke', ['message', 'until'])
     const until = asked.until === undefined ? undefined : checkMoment(asked.until, 'until of revoke')
     const message = stringOption(asked.message, 'message of revoke')
     if (target.room !== undefined) return await this.#expel(target, message, until ?? Date.now() + DEFAULTS.denial)
@@ -402,7 +402,7 @@ export class AppRooms implements Rooms {
     options?: { since?: Position, limit?: number }
   ): Promise<History<never>> {
     this.#check()
-    const { since, limit } = callOptions(options, 'history')
+    const { since, limit } = callOptions(options, 'history', ['since', 'limit'])
     if (since !== undefined && !isPosition(since)) {
       throw new REALTIME_ERR_OPTIONS(
         'since of history is a position { epoch, offset }, as history, broadcast and a join give it'
@@ -430,7 +430,7 @@ export class AppRooms implements Rooms {
   isAccepting (): boolean { return this.#options.readiness.isAccepting }
 
   async drain (options?: { timeout?: number }): Promise<void> {
-    const { timeout } = callOptions(options, 'drain')
+    const { timeout } = callOptions(options, 'drain', ['timeout'])
     await this.#options.drain.run(timeout === undefined ? undefined : checkTime(timeout, 'timeout of drain'))
   }
 

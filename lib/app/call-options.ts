@@ -1,6 +1,7 @@
+import { unknownKey } from '../errors/explain.js'
 import { REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET } from '../errors/misuse.js'
 import { unreadable } from '../errors/unreadable.js'
-import { callOptions, stringOption } from '../options/call-values.js'
+import { BROADCAST_OPTIONS, callOptions, stringOption } from '../options/call-values.js'
 import type { PublishOptions } from '../rooms/publications.js'
 import { roomOfUser } from '../rooms/built-in.js'
 import { leftOut } from '../rooms/left-out.js'
@@ -9,13 +10,25 @@ import type { Meant } from './targets.js'
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** @throws REALTIME_ERR_TARGET for one that cannot be read, or that lost a field: what is left of it means others */
-function fieldsOf (target: unknown): Fields {
+/** @throws REALTIME_ERR_TARGET for one that cannot be read */
+function read (target: unknown): Fields {
   if (typeof target !== 'object' || target === null) return {}
   const fault = unreadable(target)
   if (fault !== undefined) throw new REALTIME_ERR_TARGET(`a target cannot be read: ${fault}; give a plain object`)
-  const fields = target as Fields
-  for (const name of NAMING) {
+  return target as Fields
+}
+
+/**
+ * Reads a target of a call.
+ *
+ * @throws REALTIME_ERR_TARGET for one that cannot be read, that lost a field, or has one that is misspelt: what is left
+ *   of it means others
+ */
+function fieldsOf (target: unknown, call: string, known: readonly string[]): Fields {
+  const fields = read(target)
+  const strange = unknownKey(fields, known, `part of a target of ${call}`)
+  if (strange !== undefined) throw new REALTIME_ERR_TARGET(strange)
+  for (const name of known) {
     if (fields[name] !== undefined || !Object.hasOwn(fields, name)) continue
     throw new REALTIME_ERR_TARGET(`${name} of a target is undefined; leave the field away to mean all that the others name`)
   }
@@ -23,23 +36,25 @@ function fieldsOf (target: unknown): Fields {
 }
 
 /** What a target is named by. */
-const NAMING = ['user', 'connection', 'room', 'tokenId']
+const ONE = ['user', 'connection']
+const GROUP = [...ONE, 'room']
+const REVOKED = [...GROUP, 'tokenId']
 
-/** @throws REALTIME_ERR_OPTIONS, for another option too: a name that is misspelt would answer another question */
+/** @throws REALTIME_ERR_OPTIONS */
 export function graceOption (options: unknown): boolean {
-  const given = callOptions(options, 'isOnline')
-  const unknown = Object.keys(given).find((name) => name !== 'grace')
-  if (unknown !== undefined) throw new REALTIME_ERR_OPTIONS(`isOnline has the option grace alone, got ${unknown}`)
-  const { grace = false } = given
+  const { grace = false } = callOptions(options, 'isOnline', ['grace'])
   if (typeof grace !== 'boolean') {
     throw new REALTIME_ERR_OPTIONS(`grace of isOnline is true or false, got ${typeof grace}`)
   }
   return grace
 }
 
-/** @throws REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM */
-export function publishOptions (options: unknown): PublishOptions {
-  const { except, idempotencyKey } = callOptions(options, 'a broadcast')
+/**
+ * @param more options that are read elsewhere
+ * @throws REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM
+ */
+export function publishOptions (options: unknown, more: readonly string[] = []): PublishOptions {
+  const { except, idempotencyKey } = callOptions(options, 'a broadcast', [...BROADCAST_OPTIONS, ...more])
   return {
     except: leftOut(except),
     once: stringOption(idempotencyKey, 'idempotencyKey of a broadcast')
@@ -53,8 +68,16 @@ function checkOne (target: Fields): void {
 }
 
 /** @throws REALTIME_ERR_TARGET */
-export function checkTarget (target: unknown): Meant {
-  const { user, connection } = fieldsOf(target)
+export function checkTarget (target: unknown, call: string): Meant { return oneOf(fieldsOf(target, call, ONE)) }
+
+/**
+ * Reads the target of a question, which may name the room of its event.
+ *
+ * @throws REALTIME_ERR_TARGET
+ */
+export function checkAsked (target: unknown): Meant { return oneOf(fieldsOf(target, 'request', GROUP)) }
+
+function oneOf ({ user, connection }: Fields): Meant {
   checkOne({ user, connection })
   if (typeof connection === 'string') return { connection }
   if (typeof user !== 'string') throw new REALTIME_ERR_TARGET('a target is { user: id } or { connection: id }')
@@ -67,9 +90,10 @@ export function checkTarget (target: unknown): Meant {
  *
  * @throws REALTIME_ERR_TARGET, REALTIME_ERR_ROOM
  */
-export function checkGroup (target: unknown): Meant {
-  const { user, connection, room } = fieldsOf(target)
-  if (room === undefined) return checkTarget(target)
+export function checkGroup (target: unknown, call: string): Meant { return groupOf(fieldsOf(target, call, GROUP)) }
+
+function groupOf ({ user, connection, room }: Fields): Meant {
+  if (room === undefined) return oneOf({ user, connection })
   checkOne({ user, connection, room })
   return { of: nameOf(room) }
 }
@@ -80,10 +104,10 @@ export function checkGroup (target: unknown): Meant {
  * @throws REALTIME_ERR_TARGET, REALTIME_ERR_ROOM
  */
 export function checkClosed (target: unknown): Meant {
-  const { user, connection, room, name } = fieldsOf(target)
+  const { user, connection, room, name } = read(target)
   const isRoom = typeof target === 'string' ||
     (typeof name === 'string' && user === undefined && connection === undefined && room === undefined)
-  return isRoom ? { of: nameOf(target) } : checkGroup(target)
+  return isRoom ? { of: nameOf(target) } : checkGroup(target, 'close')
 }
 
 /** What is revoked: access of the target or the token, or one room of the user. */
@@ -91,10 +115,10 @@ export type Revoked = Meant & { readonly tokenId?: string, readonly room?: strin
 
 /** @throws REALTIME_ERR_TARGET, REALTIME_ERR_ROOM */
 export function checkRevoked (target: unknown): Revoked {
-  const { tokenId, user, connection, room } = fieldsOf(target)
+  const { tokenId, user, connection, room } = fieldsOf(target, 'revoke', REVOKED)
   if (tokenId === undefined) {
-    if (room === undefined || user === undefined || connection !== undefined) return checkGroup(target)
-    return { ...checkTarget({ user }), room: nameOf(room) }
+    if (room === undefined || user === undefined || connection !== undefined) return groupOf({ user, connection, room })
+    return { ...oneOf({ user }), room: nameOf(room) }
   }
   if (typeof tokenId !== 'string' || tokenId === '') {
     throw new REALTIME_ERR_TARGET('tokenId is the jti of a token, a non-empty string')

@@ -37,10 +37,10 @@ export function decorateRoom (
         'app.room was called after the app is ready; declare all rooms before app.ready() or app.listen()'
       )
     }
+    checkRoomOptions((definition as { name?: string } | null)?.name ?? '?', given)
     const { authorize, onJoin, onLeave, onOccupied, onVacated, presence, on, ...limits } =
       given as RoomHooks & RoomLimits
     const all = { authorize, onJoin, onLeave, onOccupied, onVacated, presence, on }
-    checkRoomOptions((definition as { name?: string } | null)?.name ?? '?', given)
     const hooks = Object.entries(all).filter(([, hook]) => hook !== undefined)
     const defaults = { history: settings.history, message: settings.limits.message }
     const declaration = declare(definition, bind(Object.fromEntries(hooks), this), limits, defaults, this.log)

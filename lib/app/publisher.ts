@@ -3,6 +3,7 @@ import type { Adapter, AdapterHost, Publication } from '../adapters/adapter.js'
 import { nameOf } from '../rooms/room-name.js'
 import { publishOptions } from './call-options.js'
 import type { Definition } from '../contract/types.js'
+import { callOptions } from '../options/call-values.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { declare, type Declaration } from '../rooms/declaration.js'
 import { resolveOptions } from '../options/resolve.js'
@@ -37,7 +38,7 @@ const WARNINGS: AdapterHost['log'] = {
  * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA for definitions that the nodes would refuse too,
  *   REALTIME_ERR_OPTIONS for options that they would refuse
  */
-export async function createPublisher ({ adapter, rooms, history, limits = {}, log = WARNINGS }: {
+export async function createPublisher (options: {
   adapter: Adapter
   /** What rooms keep of which no node has said it: that of the plugin. @default { size: 100, ttl: 300_000 } */
   history?: RealtimeOptions['history']
@@ -49,6 +50,8 @@ export async function createPublisher ({ adapter, rooms, history, limits = {}, l
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   rooms: ReadonlyArray<Definition<string, any, any, any, any>>
 }): Promise<Publisher> {
+  callOptions(options as unknown ?? null, 'createPublisher', ['adapter', 'rooms', 'history', 'limits', 'log'])
+  const { adapter, rooms, history, limits = {}, log = WARNINGS } = options
   const { history: byDefault, limits: { event: eventLimit } } =
     resolveOptions({ adapter, limits, ...(history === undefined ? {} : { history }) })
   const hub = new Hub(adapter, {

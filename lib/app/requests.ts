@@ -13,7 +13,7 @@ import type { Hub } from '../rooms/hub.js'
 import { nameOf } from '../rooms/room-name.js'
 import { inTurns } from '../structures/slices.js'
 import { within } from '../structures/within.js'
-import { checkTarget } from './call-options.js'
+import { checkAsked } from './call-options.js'
 import { AT_ONCE, peersOf, type Meant, type Places } from './targets.js'
 
 export interface RequestsOptions extends Places {
@@ -58,14 +58,14 @@ export class Requests {
    */
   async ask (target: unknown, event: string, data: unknown, options: unknown): Promise<unknown> {
     const { acks, connections, hub, roster, control } = this.#options
-    const meant = checkTarget(target)
+    const meant = checkAsked(target)
+    const asked = callOptions(options, 'request', ['timeout']).timeout
+    const timeout = asked === undefined ? DEFAULTS.ackTimeout : checkTime(asked, 'timeout of request')
     const { room: given } = target as { room?: unknown }
     const room = given === undefined ? meant.user === undefined ? undefined : roomOfUser(meant.user) : nameOf(given)
     // All rooms of users are of one definition, so any of them tells its events.
     const { declaration } = hub.locate(room ?? roomOfUser('-'))
     const { text, reply } = hub.publications.question(declaration, event, data)
-    const asked = callOptions(options, 'request').timeout
-    const timeout = asked === undefined ? DEFAULTS.ackTimeout : checkTime(asked, 'timeout of request')
     const question: Question = {
       ...meant,
       ack: acks.newId(timeout),

@@ -1,12 +1,17 @@
 import { nameOf } from '../rooms/room-name.js'
+import { unknownKey } from '../errors/explain.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
-import { checkCount } from '../options/call-values.js'
+import { callOptions, checkCount } from '../options/call-values.js'
 import type { BridgedEvent, BridgeOptions } from './types.js'
 import type { BroadcastOptions } from '../types/rooms.js'
 import { pauseAfter } from './verdict.js'
 
 const IN_FLIGHT = 100
 const MOST_IN_FLIGHT = 10_000
+
+/** Names of the options, and of what `map` makes. */
+const SETTINGS = ['inFlight', 'commit', 'onRefused', 'backoff', 'signal']
+const MADE = ['room', 'event', 'data', 'except', 'idempotencyKey']
 
 /** What `map` made, with the room's name in place of its address. */
 export interface Broadcast {
@@ -27,9 +32,7 @@ export interface BridgeSettings<T> {
 
 /** @throws REALTIME_ERR_OPTIONS naming the option */
 export function settingsOf<T> (options: BridgeOptions<T>): BridgeSettings<T> {
-  if (typeof options !== 'object' || options === null) {
-    throw new REALTIME_ERR_OPTIONS('options of a bridge are an object')
-  }
+  callOptions(options as unknown ?? null, 'a bridge', SETTINGS)
   const { inFlight = IN_FLIGHT, commit, onRefused, backoff, signal } = options
   if (checkCount(inFlight, 'inFlight of a bridge') < 1 || inFlight > MOST_IN_FLIGHT) {
     throw new REALTIME_ERR_OPTIONS(`inFlight of a bridge is from 1 to ${MOST_IN_FLIGHT}, got ${inFlight}`)
@@ -62,6 +65,8 @@ export function broadcastOf (made: BridgedEvent): Broadcast {
       'map of a bridge makes { room, event, data, idempotencyKey }, or undefined to pass over'
     )
   }
+  const strange = unknownKey(made, MADE, 'part of a bridged event')
+  if (strange !== undefined) throw new REALTIME_ERR_OPTIONS(strange)
   const { room, event, data, idempotencyKey, except } = made
   if (typeof idempotencyKey !== 'string' || idempotencyKey === '') {
     throw new REALTIME_ERR_OPTIONS(

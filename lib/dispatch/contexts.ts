@@ -6,7 +6,7 @@ import type { BroadcastOptions } from '../types/rooms.js'
 import type { StreamOptions } from '../types/streams.js'
 import type { User } from '../types/user.js'
 import { Refusal } from '../errors/refusal.js'
-import { callOptions, signalOption, stringOption } from '../options/call-values.js'
+import { BROADCAST_OPTIONS, callOptions, signalOption, stringOption } from '../options/call-values.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
@@ -70,7 +70,7 @@ class Handle implements RoomHandle<Events> {
   ): Promise<{ position?: Position, recipients: number }> {
     const { rooms, sender, userId } = this.#source
     try {
-      const { except, idempotencyKey } = callOptions(options, 'a broadcast')
+      const { except, idempotencyKey } = callOptions(options, 'a broadcast', BROADCAST_OPTIONS)
       const once = stringOption(idempotencyKey, 'idempotencyKey of a broadcast') ?? this.#run
       const left = except === undefined ? undefined : leftOut(except, { sender, userId })
       const published = rooms.publish(this.name, event, data, { except: left, once, owner: userId, sender })

@@ -20,8 +20,22 @@ export function explain (rules: TSchema, value: unknown, name: string): string |
     rules
   ) as Spelled | undefined
   const known = Object.keys(parent?.properties ?? {})
+  return `${name}.${path} is no option${meant(key, known)}`
+}
+
+/**
+ * Says which key of an object nobody knows, and which one was probably meant.
+ *
+ * @param what the keys are, after "is no"
+ */
+export function unknownKey (given: object, known: readonly string[], what: string): string | undefined {
+  const key = Object.keys(given).find((each) => !known.includes(each))
+  return key === undefined ? undefined : `${key.slice(0, SHOWN)} is no ${what}${meant(key.slice(0, SHOWN), known)}`
+}
+
+function meant (key: string, known: readonly string[]): string {
   const near = known.find((each) => distance(each, key) <= 2)
-  return `${name}.${path} is no option${near === undefined ? `; known here: ${known.join(', ')}` : `; did you mean "${near}"?`}`
+  return near === undefined ? `; known here: ${known.join(', ')}` : `; did you mean "${near}"?`
 }
 
 /** Explains a value of several allowed forms: in an object it says what is wrong, else which forms there are. */

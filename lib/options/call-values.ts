@@ -1,4 +1,4 @@
-import { show } from '../errors/explain.js'
+import { show, unknownKey } from '../errors/explain.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { unreadable } from '../errors/unreadable.js'
 
@@ -6,18 +6,24 @@ type Fields = Readonly<Record<string, unknown>>
 
 const NONE: Fields = Object.freeze({})
 
+/** What a broadcast may say beside its event. */
+export const BROADCAST_OPTIONS: readonly string[] = ['except', 'idempotencyKey']
+
 /**
- * Reads the options of a call, which in JavaScript may be any value.
+ * Reads the options of a call, which in JavaScript may be any value. A name that is misspelt would be left out, and the
+ * call would do more than was meant.
  *
  * @throws REALTIME_ERR_OPTIONS
  */
-export function callOptions (options: unknown, call: string): Fields {
+export function callOptions (options: unknown, call: string, known: readonly string[]): Fields {
   if (options === undefined) return NONE
   if (typeof options !== 'object' || options === null) {
     throw new REALTIME_ERR_OPTIONS(`options of ${call} are an object`)
   }
   const fault = unreadable(options)
   if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(`options of ${call} cannot be read: ${fault}; give a plain object`)
+  const strange = unknownKey(options, known, `option of ${call}`)
+  if (strange !== undefined) throw new REALTIME_ERR_OPTIONS(strange)
   return options as Fields
 }
 
@@ -31,7 +37,7 @@ export function stringOption (value: unknown, path: string): string | undefined 
 
 /** @throws REALTIME_ERR_OPTIONS */
 export function signalOption (options: unknown): AbortSignal | undefined {
-  const { signal } = callOptions(options, 'stream')
+  const { signal } = callOptions(options, 'stream', ['signal'])
   if (signal === undefined || signal instanceof AbortSignal) return signal
   throw new REALTIME_ERR_OPTIONS('signal of stream is an AbortSignal')
 }

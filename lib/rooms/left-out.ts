@@ -1,10 +1,14 @@
 import { isRoomName } from '../contract/names.js'
+import { unknownKey } from '../errors/explain.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { unreadable } from '../errors/unreadable.js'
 import { isId, MAX_LEFT_OUT, type Except, type LeftOut } from '../protocol/except.js'
 import { nameOf } from './room-name.js'
 
 const FIX = 'except of a broadcast is the id of a connection, { connection }, { user } or { room }, or a list of such'
+
+/** What an entry is named by. */
+const NAMING = ['connection', 'user', 'room']
 
 /**
  * Reads the option `except` of a broadcast. A text alone is often a header of the request, so that a caller decides
@@ -32,6 +36,8 @@ export function leftOut (
 function entryOf (given: unknown): LeftOut {
   if (isId(given)) return { connection: given }
   if (typeof given !== 'object' || given === null || unreadable(given) !== undefined) throw new REALTIME_ERR_OPTIONS(FIX)
+  const strange = unknownKey(given, NAMING, 'part of except of a broadcast')
+  if (strange !== undefined) throw new REALTIME_ERR_OPTIONS(strange)
   const { connection, user, room } = given as LeftOut
   if ([connection, user, room].filter((each) => each !== undefined).length !== 1) throw new REALTIME_ERR_OPTIONS(FIX)
   if (room !== undefined) {

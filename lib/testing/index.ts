@@ -67,9 +67,12 @@ const PEER = Type.Object({
 
 /** @throws REALTIME_ERR_OPTIONS that names the path */
 function checkPeer (options: PeerOptions): void {
+  const given: unknown = options
   const fault = explain(
     PEER,
-    Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+    typeof given === 'object' && given !== null
+      ? Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+      : given,
     'options of createPeer()'
   )
   if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(fault)

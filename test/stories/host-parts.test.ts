@@ -235,10 +235,12 @@ type Check = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 /** Ways in which an app's `onRoute` hook puts a check before what a route does. */
 const CHECKED: Record<string, (route: RouteOptions, check: Check) => void> = {
   'a preValidation hook': (route, check) => {
-    route.preValidation = [route.preValidation ?? [], async (request, reply) => { await check(request, reply) }].flat()
+    const hook = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => { await check(request, reply) }
+    route.preValidation = [route.preValidation ?? [], hook].flat()
   },
   'a preHandler hook': (route, check) => {
-    route.preHandler = [route.preHandler ?? [], async (request, reply) => { await check(request, reply) }].flat()
+    const hook = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => { await check(request, reply) }
+    route.preHandler = [route.preHandler ?? [], hook].flat()
   },
   'a handler around its own': (route, check) => {
     const { handler } = route
