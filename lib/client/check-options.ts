@@ -45,7 +45,7 @@ export function possibleTransports ({
   const possible = transports.filter((name) => typeof AbortController === 'function' &&
     (name === 'websocket' || (ask && (name === 'polling' || canStream(ask)))))
   if (possible.length) return possible
-  throw misuse(`this platform lacks what ${transports} needs: fetch, TextDecoder, streams or AbortController`)
+  throw misuse(`${transports} lacks fetch, TextDecoder, streams or AbortController`)
 }
 
 /**
@@ -59,7 +59,7 @@ export function checkUrl (given: string | URL): string {
     const url = (given as URL).href ?? given as string
     const isPath = url.startsWith('/') && !/[?#]/.test(url)
     if (isPath && !location && navigator?.product !== 'ReactNative') return url
-    const absolute = typeof URL === 'function' ? new URL(url, location?.href).href : url
+    const absolute = here.URL ? new URL(url, location?.href).href : url
     if (/^(ws|http)[^?#]+$/.test(absolute)) return absolute
   } catch {}
   throw misuse(`${given} is no URL of an endpoint, has a query, or no host`)

@@ -51,8 +51,8 @@ export function createLiveness (
   return {
     heard,
     watch (quiet) {
-      heard()
-      begun = last
+      begun = last = now()
+      isAsked = false
       pause = quiet + patience
       arm(pause)
     },

@@ -19,6 +19,7 @@ export interface Channel {
 /** Globals that a browser has and Node may lack. */
 export interface Platform extends Target {
   WebSocket?: SocketClass
+  URL?: typeof URL
   location?: { href: string }
   origin?: string
   navigator?: { onLine?: boolean, product?: string, locks?: Locks }
@@ -35,7 +36,7 @@ export function canStream (ask: unknown): boolean {
 
 /** The UTF-8 of a text, each byte as one character. */
 export function utf8 (text: string): string {
-  return encodeURIComponent(text).replace(/%(..)/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
+  return encodeURIComponent(text).replace(/%(..)/g, (_, hex) => String.fromCharCode(+`0x${hex}`))
 }
 
 /** Whether the tabs of this browser can hear each other, and know which of them are there. */

@@ -34,7 +34,7 @@ export function createQueue (
 ): Queue {
   // Some 100 bits, by which the server knows a message that is sent again. They tell the clients of one user apart and
   // are no secret, so that they need no generator that a platform may lack.
-  const prefix = Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2)
+  const prefix = Math.random().toString(36) + Math.random().toString(36)
   const waiting = new Map<string, Waiting>()
   let count = 0
   let held = 0

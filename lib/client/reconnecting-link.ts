@@ -30,6 +30,9 @@ export const BLOCKED = refused('transport_blocked', 'it never opened', 'backoff'
 /** In the order in which they are preferred. */
 const OPEN: Readonly<Record<Transport, Open>> = { websocket, sse, polling }
 
+/** The option `token` where it is a function, as code without types may have it: only then it has a `call`. */
+type FreshToken = () => Promise<Partial<string> | undefined>
+
 /** What every stream and poll names in its query, and parameters that only the first request carries. */
 export type Query = Pick<Dial, 'rooms' | 'first'>
 
@@ -85,8 +88,8 @@ export interface ReconnectingLink {
   send (frame: UpFrame): void
   /** Replaces the link by another one at once. */
   relink (): void
-  /** Replaces it by one of the first transport. */
-  climb (): void
+  /** Replaces it by one of another transport. @param to its place among them */
+  climb (to: number): void
   /** Gives the link up, and reconnects unless the reason is final. */
   lost (reason?: Refused): void
   /** Tells of a change of the network or the page: a pending attempt need not wait, and the link may be dead. */
@@ -145,7 +148,7 @@ export function createReconnectingLink (
   const redial = (wait: number): void => { after('dial', wait, dial) }
 
   const dial = async (): Promise<void> => {
-    if (signal?.aborted) return line.close()
+    if (signal?.aborted) return close()
     // A page that is rendered on a server connects once it is in a browser, where the same code runs again.
     if (/^\//.test(url)) return
     const mine = turn = {}
@@ -185,16 +188,16 @@ export function createReconnectingLink (
   /**
    * Falls back to the next transport; after the last one, the first follows after a pause.
    *
-   * @returns whether the new transport may be tried at once
+   * @param to place of another transport
+   * @returns the place of the new transport: above 0 it may be tried at once
    */
-  const fall = (): boolean => {
+  const fall = (to = (transport + 1) % transports.length): number => {
     blocked = 0
-    transport = (transport + 1) % transports.length
-    return transport > 0
+    return (transport = to)
   }
 
   /** @param isFallen whether there is another transport that may be tried at once */
-  const lost = async (reason?: Refused, isFallen?: boolean): Promise<unknown> => {
+  const lost = async (reason?: Refused, isFallen?: boolean | number): Promise<unknown> => {
     // A client that was connected before does not ask the first time that opening takes too long: all clients may be
     // reconnecting at once.
     const isMute = link && !line.isUp && !line.isShared &&
@@ -267,7 +270,7 @@ export function createReconnectingLink (
       if (final) return
     }
     // After a long pause a poll belongs to a new connection.
-    if (!room) shown.connectionId = data?.connectionId ?? shown.connectionId
+    if (!room && data?.connectionId) shown.connectionId = data.connectionId
     if (type === 'ping') send({ ...frame, type: 'pong' })
     else if (type === 'drain') isDraining = true
     else {
@@ -278,7 +281,7 @@ export function createReconnectingLink (
         spent = undefined
         largest = data.limits?.message
         shown.userId = data.userId || undefined
-        after('healthy', HEALTHY, () => { attempt = 0 })
+        after('open', HEALTHY, () => (attempt = 0))
         silence.watch(data.heartbeat!)
         host.up(data)
         become('open')
@@ -289,18 +292,22 @@ export function createReconnectingLink (
 
   const close = (): void => { stop(refused('closed', 'the client was closed'), true) }
   const line: ReconnectingLink = {
-    timeout,
     after,
     http,
     send,
-    relink,
     lost,
     close,
+    relink,
+    timeout,
     async authenticate () {
       try {
-        return typeof source === 'function' ? await source() : source
+        if (!(source as FreshToken | undefined)?.call) return source as string
+        const token = await (source as FreshToken)()
+        if (token?.trim?.()) return token as string
+        const fix = `give a token, not "${token}"`
+        throw fix
       } catch (error) {
-        throw broken(error, 'token_failed', 'token(): ' + String(error))
+        throw broken(error, 'token_failed', `token(): ${error}`)
       }
     },
     prepareSocket: async () => WebSocket ?? here.WebSocket,
@@ -325,11 +332,11 @@ export function createReconnectingLink (
       }
     },
     open: (events, query) => OPEN[shown.transport]({ ...line, ...query, base, Socket }, events),
-    diagnose: async () => await line.http('?verdict=1')
+    diagnose: () => line.http('?verdict=1')
       .then((response) => response.status === 200 ? BLOCKED : refusal(response))
       .catch((error) => broken(error, 'unreachable')),
-    climb () {
-      transport = blocked = 0
+    climb (to) {
+      fall(to)
       relink()
     },
     wake (isOnline) {

@@ -41,7 +41,7 @@ export interface RoomHost {
   /** Tells the application of something. */
   readonly say: Listeners['emit']
   /** Reports a failure in a room to the application. */
-  fail (reason: Refused, more: { readonly room: string }): void
+  fail (reason: Refused, more: { readonly room: string, readonly attempt?: number, readonly retryIn?: number }): void
 }
 
 /** A room, with the state that the client keeps of it for all who have joined it. */

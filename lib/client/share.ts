@@ -38,7 +38,12 @@ export function share (name = ''): Part {
     /** The server recognises the tabs by the connections that they had by another hub. */
     const former: Part = (next) => {
       const known = [shown.connectionId, line.former].filter(Boolean).join()
-      if (known) next.line.former = known
+      if (!known) return
+      next.line.former = known
+      // What lets no WebSocket through does so for the next tab, too.
+      const { transports = ['websocket', 'sse', 'polling'] } = options
+      const place = transports.indexOf(shown.transport)
+      if (place > 0) next.line.climb(place)
     }
     const shared = createSharedLink({
       core,

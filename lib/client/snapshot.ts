@@ -150,15 +150,16 @@ function createSnapshots (handle: Handle, load: () => Promise<Loaded>): Snapshot
     isAgain = isStale = true
     hold()
     await pause(Math.random() * JITTER)
-    for (let attempt = 0; !handle.end; attempt++) {
+    for (let attempt = 0; !handle.end;) {
       try {
         await snapshots.run()
         break
       } catch (error) {
         if (handle.end) break
-        host.fail(broken(error, 'load_failed'), { room: name })
+        const retryIn = backoff(attempt++)
+        host.fail(broken(error, 'load_failed'), { room: name, attempt, retryIn })
         hold()
-        await pause(backoff(attempt))
+        await pause(retryIn)
       }
     }
     isAgain = false

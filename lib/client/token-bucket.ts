@@ -13,7 +13,7 @@ export type Take = (weight?: number) => number
  *
  * @param rate by default that of a server which does not say it
  */
-export function bucket ({ messages, burst }: JoinData['rate'] = { messages: 50, burst: 100 }): Take {
+export function bucket ({ messages = 50, burst = 100 }: Partial<JoinData['rate']> = {}): Take {
   /** Milliseconds in which a token comes. */
   const each = 1_000 / messages
   /** Time by `now()` at which the next message is due; a pause puts it no further back than a burst is long. */

@@ -154,7 +154,7 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends CoreRoom<M, E, 
   /**
    * Loads a state of the application so that it and the events of the room meet: while `load` runs, the events are
    * held; then the listeners of this handle hear those behind the state, each once. After a `gap` it is loaded again by
-   * itself, until that succeeds; each failure is an `error` with the code `load_failed`.
+   * itself, until that succeeds; each failure is an `error` with the code `load_failed` and `retryIn`.
    *
    * @param load loads the state, shows it, and returns the answer, whose header `x-realtime-position` the server has
    *   set by `reply.position(address)`, or the position itself
@@ -313,7 +313,7 @@ export interface ConnectOptions extends BaseOptions {
 export interface BaseOptions {
   /**
    * A token, or a function that fetches a fresh one. The function is called before each link and before the token
-   * expires.
+   * expires; where it throws or gives no text, it is called again for the next attempt.
    *
    * @default none: the browser sends its cookie
    */

@@ -6,7 +6,7 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { connect, type ConnectOptions } from '../../lib/client/index.js'
 import { behind, dial, dialsNothing, isOpen, rejection, until, type Watched } from '../helpers/client.js'
-import { chat, start } from '../helpers/net.js'
+import { chat, start, statsOf } from '../helpers/net.js'
 import { freePort } from '../helpers/servers.js'
 
 const token = (): string => 'a-token'
@@ -84,6 +84,28 @@ t.test('a token() that throws or rejects, with whatever, is told as such on ever
       watched.client.close()
     }
   }
+})
+
+t.test('a token() that gives no text is told as one that failed, on every transport, and is tried again', async (t) => {
+  const app = await start(t)
+  for (const transport of ['websocket', 'sse', 'polling'] as const) {
+    // Code without types gives anything, such as the property of an answer that has none, or an empty body.
+    for (const given of [undefined, null, '', '\r\n', 5, {}] as string[]) {
+      let calls = 0
+      const watched = dial(t, app, 'ada', {
+        transports: [transport],
+        token: () => ++calls === 1 ? given : app.token('ada')
+      })
+      const message = `token(): give a token, not "${given}"`
+      const told = { code: 'token_failed', message, retry: 'backoff', attempt: 1, retryIn: Number, transport }
+      t.match(await first(watched, 2_000), told)
+      t.equal(watched.client.state, 'connecting')
+      watched.client.reconnect()
+      await isOpen(watched)
+      watched.client.close()
+    }
+  }
+  t.same((await statsOf(app.app)).refusals, {}, 'the server is asked nothing without a token')
 })
 
 t.test('a certificate that nobody vouches for is told apart', async (t) => {
@@ -213,6 +235,28 @@ t.test('a page whose origin CORS does not let in is told apart', async (t) => {
     transports: ['sse']
   })
   t.match(await first(watched, 2_000), { code: 'cors_refused' })
+})
+
+t.test('a server that starts while a page looks why it does not get through is not taken for one that refuses it', async (t) => {
+  const app = await start(t)
+  Object.assign(globalThis, { location: { href: `${app.url}/` } })
+  t.teardown(() => { Reflect.deleteProperty(globalThis, 'location') })
+  let asked = 0
+  let dialled = 0
+  const watched = dial(t, app, 'ada', {
+    fetch: async (url, init) => {
+      if (++asked === 1) throw new TypeError('Failed to fetch')
+      return await fetch(url, init)
+    },
+    WebSocket: class extends WebSocket {
+      constructor (url: string, protocols: string[]) {
+        super(++dialled === 1 ? url.replace('/ws', '/nowhere') : url, protocols)
+      }
+    }
+  })
+  await isOpen(watched)
+  t.same([watched.errors, watched.client.transport], [[], 'websocket'])
+  t.same((await statsOf(app.app)).refusals, {}, 'it is asked nothing without a credential')
 })
 
 t.test(

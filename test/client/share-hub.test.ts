@@ -313,6 +313,32 @@ t.test('the tab that takes the link over names the connection before, which even
   t.equal(joins[0]!.connection?.split(',')[0], connectionId)
 })
 
+t.test('the tab that takes the link over begins with the transport that the tab before it was on', async (t) => {
+  const app = await start(t)
+  const open = browser(t, app)
+  const dialled: string[] = []
+  // As behind a proxy that takes an upgrade and never answers it.
+  const swallowed = (tab: string): object => ({
+    WebSocket: class {
+      constructor () { dialled.push(tab) }
+      close (): void {}
+    }
+  })
+  const one = open({ timeout: 300, ...swallowed('one') })
+  await one.join('chat/1').joined
+  const two = open({ timeout: 300, ...swallowed('two') })
+  const room = two.join('chat/1')
+  const heard = hear(room)
+  await room.joined
+  const errors = refusals(two)
+  const { connectionId } = two
+  one.close()
+  await until('the link has moved', () => two.state === 'open' && two.connectionId !== connectionId)
+  await room.send('say', { text: 'x' })
+  await until('it is heard', () => heard.length === 1)
+  t.same([dialled, two.transport, errors], [['one'], 'sse', []])
+})
+
 t.test('a client that is closed before what shares its link is there connects to nobody', async (t) => {
   const app = await start(t)
   browser(t, app)().close()

@@ -109,12 +109,12 @@ for (const transport of TRANSPORTS) {
   })
 }
 
-t.test('behind a gap the state is loaded again by itself, and a load that fails is told and tried again', async (t) => {
+t.test('behind a gap the state is loaded again by itself, and each load that fails is told, with when it is tried again', async (t) => {
   const app = await writer(t, 1)
   const page = reader(t, app, 'websocket')
   let loads = 0
   await page.room.snapshot(async () => {
-    if (++loads === 2) throw new Error('the database is away')
+    if (++loads === 2 || loads === 3) throw new Error('the database is away')
     return await page.load()
   })
   while (page.gaps.length === 0) {
@@ -122,10 +122,12 @@ t.test('behind a gap the state is loaded again by itself, and a load that fails 
     page.client.reconnect()
     await until('another link', () => page.client.state === 'open' && page.client.connectionId !== connectionId)
   }
-  await until('a third load', () => loads >= 3)
+  await until('a load that succeeds', () => loads >= 4)
   await app.stop()
   await until('all is heard', () => page.shown() === app.top())
-  t.match(page.errors, [{ code: 'load_failed', room: 'numbers/1', message: /the database is away/ }])
+  const failed = { code: 'load_failed', room: 'numbers/1', message: /the database is away/, retryIn: Number }
+  t.match(page.errors, [{ ...failed, attempt: 1 }, { ...failed, attempt: 2 }])
+  t.equal(page.errors.length, 2)
 })
 
 t.test('an answer from a cache, and one that comes after thousands of events, are brought up to date by the history', async (t) => {

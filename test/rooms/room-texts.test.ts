@@ -225,7 +225,7 @@ t.test('a text that gave way grows by its parts for those who are up to it, and 
   t.notOk(texts.isGrowing)
   made.kept = [keptOf(stretch('a', `${long}abcd`, 0, 3, { end: 'done' }))]
   const late = new Member()
-  new TextReader(late, texts, undefined).live()
+  new TextReader(late, texts, undefined, 0).live()
   await turn()
   t.same(late.got, [`a0:${long}abcd.`], 'also one that has ended')
   t.equal(made.offered.length, 2, 'nobody else was offered anything again')
@@ -254,7 +254,7 @@ t.test('a text that has begun is not offered before its first part, and who come
   t.ok(made.texts.isGrowing)
   const brought = (known: ConstructorParameters<typeof TextReader>[2]): string[] => {
     const member = new Member()
-    new TextReader(member, made.texts, known).live()
+    new TextReader(member, made.texts, known, 0).live()
     return member.got
   }
   t.same(brought(undefined), ['a0:'])
@@ -263,7 +263,7 @@ t.test('a text that has begun is not offered before its first part, and who come
   t.same(brought({ named: [['answer', 'a', 0, checkOf('')]] }), [])
   t.same(brought({ named: [['answer', 'a', 3, checkOf('abc')]] }), ['a0:'], 'another text has begun under its key')
   const between = new Member()
-  const reader = new TextReader(between, made.texts, { version: 1 })
+  const reader = new TextReader(between, made.texts, { version: 1 }, 0)
   reader.live()
   reader.pause({ version: 0 })
   reader.live()
@@ -306,7 +306,7 @@ t.test('a member that lags is brought one text after the other, each with what w
   for (const [index, key] of ['a', 'b', 'c'].entries()) take(stretch(key, 'x'.repeat(3), 0, index + 1))
   const member = new Member()
   member.isLagging = true
-  const reader = new TextReader(member, texts, undefined)
+  const reader = new TextReader(member, texts, undefined, 0)
   reader.live()
   const grow = (packet: Packet): void => {
     take(packet)
@@ -327,14 +327,14 @@ t.test('a stretch that is found late reaches those who were sent newer ones of o
   take(stretch('a', 'abc', 0, 1))
   take(stretch('b', 'x', 0, 3))
   const member = new Member()
-  const reader = new TextReader(member, texts, undefined)
+  const reader = new TextReader(member, texts, undefined, 0)
   reader.live()
   const late = texts.take(stretch('a', 'abcdef', 0, 2, { end: 'done' }))!
   const { changes } = texts
   reader.offer(late, changes, 0)
   t.same(member.got, ['a0:abc', 'b0:x', 'a3:def.'])
   const next = new Member()
-  const again = new TextReader(next, texts, { version: 3, lengths: new Map([[97, 3], [98, 1]]) })
+  const again = new TextReader(next, texts, { version: 3, lengths: new Map([[97, 3], [98, 1]]) }, 0)
   again.live()
   t.same(next.got, ['a3:def.'], 'one who came back before it was sent')
   again.offer(late, changes, 0)
@@ -348,7 +348,7 @@ t.test('one who says what it has is brought the rest, and the whole of another t
   take(stretch('b', 'abc', 0, 2, { end: 'done' }))
   const brought = (known: ConstructorParameters<typeof TextReader>[2]): string[] => {
     const member = new Member()
-    new TextReader(member, texts, known).live()
+    new TextReader(member, texts, known, 0).live()
     return member.got
   }
   t.same(brought({ version: 2 }), [], 'by the version of its cursor it has all')

@@ -48,8 +48,8 @@ function uplink ({ http }: Dial, { frame }: LinkEvents): Link['send'] {
   return (up) => {
     // What is no JSON is thrown to whoever sends it, as over a WebSocket.
     const body = JSON.stringify(up)
-    const asked = http('', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
-    void asked.then(async (response) => response.ok ? frame(await response.json() as Frame) : await refusal(response))
+    const asked = http('', { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+    void asked.then(async (response) => response.ok ? frame(await response.json() as Frame) : refusal(response))
       .catch(broken)
       .then((data) => { if (data) frame({ ...up as Frame, type: 'error', data }) })
   }

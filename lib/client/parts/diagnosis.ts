@@ -13,24 +13,32 @@ export const diagnosis: Part = ({ url, line, options: { fetch: ask = globalThis.
   line.diagnose = async () => {
     const signal = abortAfter(line.timeout)
     const begun = now()
-    try {
-      const response = await line.http(`?verdict=1${here.origin ? `&origin=${encodeURIComponent(here.origin)}` : ''}`, {
-        signal
-      })
-      if (response.status !== 200) return await refusal(response)
-      if (!('userId' in (await response.json().catch(() => ({})) as object))) return NOT_FOUND
-      // A server that answers this slowly is busy.
-      return now() - begun > line.timeout / 2 ? LATE : BLOCKED
-    } catch (error) {
-      // A page does not learn why a request failed. If the URL answers a request whose answer need not be readable,
-      // then CORS headers are missing.
-      const isThere = here.location && ask && await ask(url.replace(/^ws/, 'http'), { mode: 'no-cors', signal }).catch(() => {})
-      const { cause } = error as { cause?: { code: string } }
-      return isThere
-        ? broken(error, 'cors_refused', `what answers at ${url} lets no page of this origin in, or is no endpoint`)
-        : broken(error, signal.aborted
-          ? 'timeout'
-          : /CERT|SIGN/.test(cause?.code!) ? 'certificate_invalid' : 'unreachable')
+    for (let isThere: unknown; ;) {
+      try {
+        const response = await line.http(
+          `?verdict=1${here.origin ? `&origin=${encodeURIComponent(here.origin)}` : ''}`,
+          { signal }
+        )
+        if (response.status !== 200) return await refusal(response)
+        if (!('userId' in (await response.json().catch(() => ({})) as object))) return NOT_FOUND
+        // A server that answers this slowly is busy.
+        return now() - begun > line.timeout / 2 ? LATE : BLOCKED
+      } catch (error) {
+        const { cause } = error as { cause?: { code: string } }
+        if (isThere) return broken(error, 'cors_refused', `${url} lets no page of this origin in, or is no endpoint`)
+        // A page does not learn why a request failed. If there is an answer where it need not be readable, then CORS
+        // headers are missing, or the server has just started. What is asked for there needs no credential.
+        isThere = here.location && ask && await ask(url.replace(/^ws/, 'http') + '/client.js', {
+          method: 'HEAD',
+          mode: 'no-cors',
+          signal
+        }).catch(() => {})
+        if (!isThere) {
+          return broken(error, signal.aborted
+            ? 'timeout'
+            : /CERT|SIGN/.test(cause?.code!) ? 'certificate_invalid' : 'unreachable')
+        }
+      }
     }
   }
 }

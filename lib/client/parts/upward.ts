@@ -28,8 +28,7 @@ export const upward: Part = ({ line, host, shown, options: { transports: [first]
       wait *= 2
     }
     line.after('upward', at - now(), () => {
-      at = 0
-      line.climb()
+      line.climb(at = 0)
     })
   }
 }
