@@ -19,7 +19,7 @@ import type { Hub } from '../rooms/hub.js'
 import type { Revocations } from '../auth/revocations.js'
 import { ProxyWarning } from './proxy-warning.js'
 import { Reservations } from './reservations.js'
-import { roomNamesOf } from './room-names.js'
+import { askedNames, roomNamesOf } from './room-names.js'
 import type { Slots } from './slots.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
 
@@ -400,8 +400,9 @@ function ownOf ({ headers }: FastifyRequest): string | undefined {
  * has no header for it.
  */
 function askerOf (request: FastifyRequest, credential: Credential | undefined, path: string): Asker {
-  const { ip, headers: { cookie, origin = pageOf(request) } } = request
-  return { address: ip ?? '', credential: credential?.token ?? cookie ?? '', path, origin: origin ?? '' }
+  const { ip, headers: { cookie, origin = pageOf(request) }, query } = request
+  const rooms = [...askedNames(path, (query as Query).room)].sort()
+  return { address: ip ?? '', credential: credential?.token ?? cookie ?? '', rooms, origin: origin ?? '' }
 }
 
 function inRoom<T> (name: string, step: () => T): T {

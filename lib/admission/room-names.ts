@@ -10,7 +10,8 @@ const STREAM = 'a stream, a poll or a POST names no more rooms, and no option ra
  * Returns the names of the rooms that a request asks for, each once: that of its path, then those of its query.
  *
  * @param path the room of the URL as it stood there, undecoded; empty for the bare prefix
- * @param limit rooms of one connection; a stream, a poll or a POST takes no more than a stream does
+ * @param limit rooms of one connection; a stream, a poll or a POST takes no more than a stream does, and a verdict as many as
+ *   the WebSocket of which it tells
  * @throws Refusal `room_invalid` or `room_limit`
  */
 export function roomNamesOf (path: string, { room }: Query, kind: Kind, limit: number): readonly string[] {
@@ -18,11 +19,9 @@ export function roomNamesOf (path: string, { room }: Query, kind: Kind, limit: n
     if (path !== '') checkName(path)
     return path === '' ? [] : [path]
   }
-  const names = new Set<string>()
-  if (path !== '') names.add(path)
-  for (const name of Array.isArray(room) ? room as unknown[] : [room]) names.add(String(name))
+  const names = askedNames(path, room)
   for (const name of names) checkName(name)
-  const most = kind === 'websocket' ? limit : Math.min(DEFAULTS.streamRooms, limit)
+  const most = kind === 'websocket' || kind === 'verdict' ? limit : Math.min(DEFAULTS.streamRooms, limit)
   if (names.size > most) {
     throw new Refusal('room_limit', {
       message: `at most ${most} rooms on one connection of this kind`,
@@ -32,6 +31,15 @@ export function roomNamesOf (path: string, { room }: Query, kind: Kind, limit: n
     })
   }
   return [...names]
+}
+
+/** The names of a request as they stand there, unchecked. */
+export function askedNames (path: string, room: unknown): Set<string> {
+  const names = new Set<string>()
+  if (path !== '') names.add(path)
+  if (room === undefined) return names
+  for (const name of Array.isArray(room) ? room as unknown[] : [room]) names.add(String(name))
+  return names
 }
 
 /** @throws Refusal `room_invalid` */

@@ -21,7 +21,8 @@ interface Told { readonly refusal: KeptRefusal, readonly times: number }
 export interface Asker {
   readonly address: string
   readonly credential: string
-  readonly path: string
+  /** Names of the rooms of its URL, sorted: another room's refusal is none of this one. */
+  readonly rooms: readonly string[]
   /** Origin of the page; '' where it is not known. */
   readonly origin: string
 }
@@ -58,8 +59,8 @@ export class RefusedUpgrades {
 }
 
 /** The key has the same length whatever a client sends. */
-function keyOf ({ address, credential, path }: Asker, origin: string): string {
-  return createHash('sha256').update(JSON.stringify([address, credential, path, origin])).digest('base64url')
+function keyOf ({ address, credential, rooms }: Asker, origin: string): string {
+  return createHash('sha256').update(JSON.stringify([address, credential, rooms, origin])).digest('base64url')
 }
 
 function add (told: ExpiringMap<Told>, key: string, refusal: Refusal): void {

@@ -6,7 +6,7 @@ import { Compressor } from '../connection/compressor.js'
 import type { Flushable, Flusher } from '../connection/flusher.js'
 import type { Link } from '../connection/link.js'
 import { acceptableOffer } from './deflate-offers.js'
-import { RealtimeSocket, WebSocketLink } from './websocket-link.js'
+import { MAX_FRAGMENTS, RealtimeSocket, WebSocketLink } from './websocket-link.js'
 
 /**
  * Names of the listeners of Node and of @fastify/websocket that `ws` makes superfluous; the functions are not exported.
@@ -57,7 +57,7 @@ export class WebSocketTransport implements Flushable {
       clientTracking: false,
       autoPong: false,
       maxPayload,
-      maxFragments: 256,
+      maxFragments: MAX_FRAGMENTS,
       maxBufferedChunks: 4_096,
       closeTimeout,
       // Neither side keeps a context, and only offers of the full window get here, so one compressed frame fits all

@@ -557,6 +557,33 @@ t.test('the verdict says what an upgrade would be told, and takes nothing', asyn
   t.equal((await statsOf(server.app)).connections.total, 1)
 })
 
+t.test('a verdict tells the refusal of the upgrade to the same rooms, once, and of no other', async (t) => {
+  const server = await start(t, {
+    declare: (app) => {
+      declareChat(app, { capacity: 1, authorize: ({ params }: { params: { id: string } }) => params.id !== 'secret' })
+    }
+  })
+  const ada = await connect(server, { rooms: ['chat/full'], token: server.token('ada') })
+  const token = server.token('bob')
+  const said = async (way: 'websocket' | 'verdict', query: string): Promise<unknown> => {
+    const { status, body: { code, room } } = await ask(server, way, { path: `/ws${query}`, token })
+    return [status, code, room]
+  }
+  const full = [503, 'room_full', 'chat/full']
+  const secret = [403, 'forbidden', 'chat/secret']
+  t.same(await said('websocket', '?room=chat/full'), full)
+  t.same(await said('websocket', '?room=chat/secret&room=chat/2'), secret)
+  t.same(await said('verdict', '?room=chat/3'), [200, undefined, undefined], 'of a room whose upgrade was not refused')
+  ada.close()
+  await eventually('a place', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 0)
+  t.same(await said('verdict', '/chat/full'), full, 'by its path as by its query')
+  t.same(await said('verdict', '/chat/full'), [200, undefined, undefined], 'once')
+  t.same(await said('verdict', '?room=chat/2&room=chat/secret'), secret, 'in any order')
+  const many = Array.from({ length: 40 }, (_, index) => `room=chat/${index}`).join('&')
+  t.equal((await ask(server, 'websocket', { path: `/ws?${many}`, token })).status, 101)
+  t.equal((await ask(server, 'verdict', { path: `/ws?${many}`, token })).status, 200, 'as many rooms as a WebSocket')
+})
+
 t.test('what came with the handshake, cut into packets at random, is neither lost nor reordered while authorize, onJoin and presence await', async (t) => {
   const wait = async (): Promise<void> => { await new Promise((resolve) => { setTimeout(resolve, 5) }) }
   const server = await start(t, {

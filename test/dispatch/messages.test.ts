@@ -136,7 +136,7 @@ for (const [what, bytes, close] of [
   [
     'a message of 300 fragments',
     Buffer.concat([raw(0x01, 'x'), ...Array.from({ length: 299 }, () => raw(0x00, 'x'))]),
-    1008
+    4500
   ],
   ['two handshakes in one packet', Buffer.from(handshake('/ws')), 1002]
 ] as const) {

@@ -160,7 +160,7 @@ t.test('answers to a broadcast by made-up connections of other nodes are bounded
 
 t.test('of refused upgrades the newest are remembered', async (t) => {
   const refused = new RefusedUpgrades()
-  const asker = (index: number): Asker => ({ address: '', credential: String(index), path: '', origin: '' })
+  const asker = (index: number): Asker => ({ address: '', credential: String(index), rooms: [''], origin: '' })
   for (let index = 0; index < 10_001; index++) refused.remember(asker(index), new Refusal('server_full'))
   t.equal(refused.take(asker(0)), undefined)
   t.match(refused.take(asker(1)), { word: 'server_full' })
@@ -192,7 +192,7 @@ t.test('a remembered refusal says all that the first one has said', async (t) =>
     const refused = new RefusedUpgrades()
     const refusal = ofUser(new Refusal('server_full', options), 'ada')
     refused.rememberAddress('::1', refusal)
-    t.strictSame({ ...refused.take({ address: '::1', credential: '', path: '/', origin: '' }) }, { ...refusal })
+    t.strictSame({ ...refused.take({ address: '::1', credential: '', rooms: ['/'], origin: '' }) }, { ...refusal })
   }
 })
 
