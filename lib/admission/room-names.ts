@@ -10,8 +10,8 @@ const STREAM = 'a stream, a poll or a POST names no more rooms, and no option ra
  * Returns the names of the rooms that a request asks for, each once: that of its path, then those of its query.
  *
  * @param path the room of the URL as it stood there, undecoded; empty for the bare prefix
- * @param limit rooms of one connection; a stream, a poll or a POST takes no more than a stream does, and a verdict as many as
- *   the WebSocket of which it tells
+ * @param limit rooms of one connection; a stream, a poll or a POST takes no more than a stream does, and a verdict as
+ *   many as the WebSocket of which it tells
  * @throws Refusal `room_invalid` or `room_limit`
  */
 export function roomNamesOf (path: string, { room }: Query, kind: Kind, limit: number): readonly string[] {

@@ -97,8 +97,9 @@ export type RevokeTarget = GroupTarget | {
  * `app.rooms`: what handlers of routes, timers and tests call. What concerns rooms and connections works from `onReady`
  * until the app closes, and rejects with `REALTIME_ERR_NOT_READY` before and after. Wrong arguments, unknown names of
  * options and targets among them, reject with `REALTIME_ERR_OPTIONS`, `REALTIME_ERR_TARGET` or `REALTIME_ERR_ROOM`, a
- * room that is not declared with `REALTIME_ERR_ROOM_UNKNOWN`. What needs the broker while it is away rejects with `unavailable`. A call that changes
- * something, fails, and is not awaited is logged; it is never an unhandled rejection, which would end the process.
+ * room that is not declared with `REALTIME_ERR_ROOM_UNKNOWN`. What needs the broker while it is away rejects with
+ * `unavailable`. A call that changes something, fails, and is not awaited is logged; it is never an unhandled
+ * rejection, which would end the process.
  */
 export interface Rooms {
   /**

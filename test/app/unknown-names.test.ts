@@ -68,7 +68,8 @@ const declare = (app: Running['app']): void => {
 
 async function refused (t: Test, call: () => Promise<unknown>, code: string, says: string): Promise<void> {
   // A writer is no promise, and is awaited as one.
-  const error = await Promise.resolve().then(call).then(() => undefined, (error: unknown) => error) as Error & { code?: string }
+  const error = await Promise.resolve().then(call)
+    .then(() => undefined, (error: unknown) => error) as Error & { code?: string }
   t.equal(error?.code, `REALTIME_ERR_${code}`, says)
   t.ok(error?.message.includes(says), error?.message)
 }
