@@ -14,7 +14,7 @@ export interface Ending {
  *
  * @param hear is told of each event
  */
-export async function * follow<T extends object | string> (
+export function follow<T extends object | string> (
   on: Listeners['on'],
   name: string,
   room: Ending,
@@ -22,23 +22,34 @@ export async function * follow<T extends object | string> (
   hear?: (event: T) => void
 ): AsyncGenerator<T, void, undefined> {
   let wake = (): void => {}
-  const off = on(name, (event: T) => {
-    hear?.(event)
-    wake()
-  })
-  const offEnd = on('', () => { wake() })
-  try {
-    for (;;) {
-      const item = next()
-      if (item === null) return
-      if (item) yield item
-      else if (room.end) {
-        if (room.isMeant) return
-        throw room.end
-      } else await new Promise<void>((resolve) => { wake = resolve })
+  let isOver = false
+  const loop = (async function * (): AsyncGenerator<T, void, undefined> {
+    const off = on(name, (event: T) => {
+      hear?.(event)
+      wake()
+    })
+    const offEnd = on('', () => { wake() })
+    try {
+      while (!isOver) {
+        const item = next()
+        if (item === null) return
+        if (item) yield item
+        else if (room.end) {
+          if (room.isMeant) return
+          throw room.end
+        } else await new Promise<void>((resolve) => { wake = resolve })
+      }
+    } finally {
+      off()
+      offEnd()
     }
-  } finally {
-    off()
-    offEnd()
+  })()
+  const end = loop.return.bind(loop)
+  // By itself a generator that waits ends behind the next event, which may never come.
+  loop.return = (value) => {
+    isOver = true
+    wake()
+    return end(value)
   }
+  return loop
 }

@@ -40,6 +40,9 @@ const MAX = 1_000
 /** Texts that a room names at most, as the server takes. */
 export const NAMED = 16
 
+const begins = (whole: Whole, part: Whole): boolean =>
+  whole.length >= part.length && JSON.stringify(whole.slice(0, part.length)) === JSON.stringify(part)
+
 const wholeOf = ({ last, whole, property }: Text): Frame =>
   ({ ...last, data: { ...last.data, [property]: whole }, from: 0, id: undefined }) as Frame
 
@@ -63,13 +66,23 @@ export function createGrowingTexts (read: (data: object, failed: Failed) => void
     const part = data[property] as Whole
     const name = `${type} ${key}`
     const former = texts.get(name)
-    // A text under the key of one that has ended is another one, and who still reads that one has it to its end.
-    const had = former?.end && !end && !from ? undefined : former
-    // Strings and lists have the same methods.
-    const text = had ?? { event: type, key, property, whole: part.slice(0, 0), last: frame }
-    setNewest(texts, name, text, MAX)
     const later = former?.later
+    // Strings and lists have the same methods.
+    const begin = (): Text => ({ event: type, key, property, whole: part.slice(0, 0), last: frame })
+    // A text under the key of one that has ended is another one, and who still reads that one has it to its end.
+    let text = !former || (former.end && !end && !from) ? begin() : former
     const { whole } = text
+    let next = (whole.slice(0, from) as unknown[]).concat(part) as Whole
+    // The server has lost the rest of it, which its writer writes again.
+    if (!end && begins(whole, next)) next = whole
+    // Where what comes was here already, only the rest of it is new.
+    const isMore = from! >= whole.length || begins(next, whole)
+    if (!isMore) {
+      // Whoever reads the former one must not take this one for the rest of it.
+      text.end ??= 'lost'
+      text = begin()
+    }
+    setNewest(texts, name, text, MAX)
     if (from! > whole.length) {
       if (later) later.push(frame)
       else {
@@ -82,11 +95,8 @@ export function createGrowingTexts (read: (data: object, failed: Failed) => void
       }
       return []
     }
-    const next = (whole.slice(0, from) as unknown[]).concat(part) as Whole
-    // Where what comes was here already, only the rest of it is new.
-    const isMore = typeof next === 'string' ? next.startsWith(whole as string) : next.length >= whole.length
     // One that has begun and is empty is news, too.
-    const isKnown = had && isMore && next.length === whole.length && !end === !text.end
+    const isKnown = text === former && next.length === whole.length && !end === !text.end
     text.whole = next
     text.end = end
     text.last = frame

@@ -49,6 +49,8 @@ const NOT_JOINED: Refused = { code: 'not_joined', message: 'join the room first'
 const DENIED = 1_000
 /** Removals of a room that are remembered: as many as there are values of one event. */
 const REMOVED = 1_000
+/** Times that the newest events are read for a tab while others drive them out; then it begins with a gap. */
+const READS = 5
 
 /** What of an error can be written to another tab. */
 function plain ({ message, cause, ...rest }: RealtimeError): Refused { return { ...rest, message } as Refused }
@@ -179,6 +181,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     const past: Frame[] = []
     let resumed = since && since.epoch === room.position?.epoch
     let at = since
+    let reads = 1
     const isBehind = (): unknown => (resumed || (last && !since)) && (at?.offset ?? -1) < room.position?.offset!
     while (isBehind()) {
       const question = at ? { since: at } : { limit: last }
@@ -188,14 +191,19 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       if (answer?.type !== 'ack') {
         return post({ to: from, frame: { ...frame, type: 'error', data: answer?.data ?? AWAY } as Frame })
       }
-      if (at && !data.resumed) resumed = false
-      else {
+      if (at && !data.resumed) {
+        resumed = false
+        if (!since && reads++ === READS) break
+        // What was read is not followed by what is kept any more.
+        past.length = 0
+        at = undefined
+      } else {
         past.push(...data.events)
         at = data.position
       }
     }
-    const top = room.position?.offset
-    const offset = resumed ? since!.offset : past[0] ? past[0].offset! - 1 : at && !since ? at.offset : top
+    const top = room.position
+    const offset = resumed ? since!.offset : past[0] ? past[0].offset! - 1 : at && !since ? at.offset : top?.offset
     const data = {
       ...room.entered,
       epoch: room.position?.epoch,
@@ -208,6 +216,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     const send = (frame: Frame): void => { post({ to: from, frame: { ...frame, room: name } }) }
     send({ type: 'ack', id: frame.id!, data } as Frame)
     past.forEach(send)
+    if (isBehind()) send({ type: 'gap', data: { epoch: top!.epoch, from: at!.offset, to: top!.offset } } as Frame)
     const state = room.state as ReadonlyMap<string, ReadonlyMap<string, unknown>>
     for (const [type, values] of state) {
       for (const data of values.values()) send({ type, data, timestamp: Date.now() } as Frame)

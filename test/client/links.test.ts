@@ -578,6 +578,21 @@ t.test(
   }
 )
 
+t.test('a loop that waits for an event ends at once when its reader gives it up', async (t) => {
+  const app = await start(t)
+  const { client } = dial(t, app, 'ada')
+  const room = client.join(chat.at({ id: '1' }))
+  await room.joined
+  const iterator = room[Symbol.asyncIterator]()
+  const waiting = [iterator.next(), iterator.next()]
+  t.same(await iterator.return(), { value: undefined, done: true })
+  for (const next of waiting) t.match(await next, { done: true })
+  const read = ReadableStream.from(room).getReader()
+  const last = read.read()
+  await read.cancel()
+  t.match(await last, { done: true })
+})
+
 t.test('a reader that falls a thousand events behind is told, and costs the others nothing', async (t) => {
   const app = await start(t, { declare: (app) => { declareChat(app, { history: { size: 2_000 } }) } })
   const { client } = dial(t, app, 'ada')

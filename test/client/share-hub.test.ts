@@ -799,3 +799,53 @@ for (const [name, code, globals] of UNSHARED) {
     }
   })
 }
+
+for (const [what, most] of [['once', 1], ['each time', Infinity]] as const) {
+  t.test(`a tab that asks for the last events, while as many as are kept come ${what} meanwhile, is let in after a few questions`, async (t) => {
+    const app = await start(t, { declare: (app) => { declareChat(app, { history: { size: 10 } }) } })
+    let [said, asked, late] = [0, 0, 0]
+    const say = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) {
+        await app.app.rooms.broadcast('chat/1', 'said', { text: `${++said}`, by: 'server' })
+      }
+    }
+    let heard: string[] = []
+    // Its answers about the history come behind events that were sent later.
+    class Late extends WebSocket {
+      override send (text: string): void {
+        if (text.includes('"type":"history"')) asked++
+        super.send(text)
+      }
+
+      override emit (name: string, ...given: unknown[]): boolean {
+        const tell = (): boolean => super.emit(name, ...given)
+        if (name !== 'message' || !/"type":"ack".*"events":/s.test(String(given[0])) || late === most) return tell()
+        late++
+        void say(20).then(async () => {
+          await until('the hub has heard it', () => heard.at(-1) === `${said}`)
+          tell()
+        })
+        return true
+      }
+    }
+    const open = browser(t, app)
+    const one = open({}, { WebSocket: Late })
+    const first = one.join('chat/1')
+    heard = hear(first)
+    await first.joined
+    await say(20)
+    const two = open()
+    const second = two.join('chat/1', { last: 5 })
+    let gaps = 0
+    second.on('gap', () => { gaps++ })
+    const mine = hear(second)
+    await second.joined
+    await say(1)
+    await until('the next event', () => mine.at(-1) === `${said}`)
+    const own = Array.from({ length: 6 }, (_, index) => `${said - 5 + index}`)
+    if (most === 1) t.same(mine, own)
+    else t.equal(mine.length, 6, 'five that were kept once, and the next one')
+    t.equal(gaps, most === 1 ? 0 : 1)
+    t.ok(asked <= 10, `${asked} questions`)
+  })
+}

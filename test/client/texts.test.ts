@@ -152,6 +152,47 @@ t.test('a slow reader of a text has its end, and nothing of another text that ha
   t.same(await read().next(), { value: 'another', done: false })
 })
 
+t.test('a reader of a text in whose place another one comes is told that it is lost, and has nothing of the other', async (t) => {
+  for (const [first, other, more, ends] of [
+    ['The answer is 41', 'Sorry, the answer is 42.', ' Sure.', undefined],
+    ['The answer is 41', 'Sorry.', ' Sure.', undefined],
+    ['The answer is 41', 'Sorry, the answer is 42.', '', 'done'],
+    ['The answer is 41', 'The answer', '', 'done'],
+    [[1, 2], [3, 4, 5], [6], undefined]
+  ] as const) {
+    const { texts, take } = make()
+    const { on, emit } = listeners()
+    const said = (...given: Parameters<typeof frame>): void => {
+      for (const event of take(...given)) void emit(event, 'answer')
+    }
+    const read = () => texts.parts('answer', 'a', on, {})[Symbol.asyncIterator]()
+    said(first, 0)
+    const [parts, slow] = [read(), read()]
+    t.same(await parts.next(), { value: first, done: false })
+    t.same(await slow.next(), { value: first, done: false })
+    const waiting = t.rejects(parts.next(), { code: 'lost' })
+    said(other, 0, { end: ends })
+    if (ends === undefined) said(more, other.length)
+    await waiting
+    await t.rejects(slow.next(), { code: 'lost' })
+    t.same(await parts.next(), { value: undefined, done: true })
+    t.same(await read().next(), { value: ends === undefined ? other.concat(more as never) : other, done: false })
+  }
+})
+
+t.test('a text that the server has an older state of, until its writer writes it again, goes on for its readers', async (t) => {
+  for (const [first, older, again] of [['abcdef', 'abc', 'abcdefgh'], [[1, 2, 3], [1], [1, 2, 3, 4]]] as const) {
+    const { texts, take } = make()
+    const { on } = listeners()
+    take(first, 0)
+    const parts = texts.parts('answer', 'a', on, {})[Symbol.asyncIterator]()
+    t.same(await parts.next(), { value: first, done: false })
+    t.same(take(older, 0), [])
+    t.match(take(again, 0), [{ data: { text: again }, added: again.slice(first.length) }])
+    t.same(await parts.next(), { value: again.slice(first.length), done: false })
+  }
+})
+
 t.test('a client says what it has of the texts that changed last', async (t) => {
   const { texts, take } = make()
   t.equal(texts.known(), undefined)
