@@ -30,7 +30,8 @@ export function follow<T extends object | string> (
     })
     const offEnd = on('', () => { wake() })
     try {
-      while (!isOver) {
+      for (;;) {
+        if (isOver) return
         const item = next()
         if (item === null) return
         if (item) yield item
