@@ -68,8 +68,8 @@ export interface Publication {
   readonly idempotencyKey?: string | undefined
   /**
    * Of a publication whose `idempotencyKey` is made from the message whose handler makes it: the key under which that
-   * is claimed, and the part of it that is of the publication. An adapter that keeps claims beside the keys may remember
-   * both together.
+   * is claimed, and the part of it that is of the publication. An adapter that keeps claims beside the keys may
+   * remember both together.
    */
   readonly message?: {
     /** The key of the claim. */

@@ -72,8 +72,8 @@ interface Change {
  * members of a room. Each node enters its subjects into a presence that is kept for that, one entry for each, and hears
  * of all changes. Whoever claims a change runs its hook; the others look again when the claim has run out, in case the
  * node has died meanwhile. Each node looks at the changes of a subject one after another: it comes to the next one when
- * the hook of the one before has run, wherever that was, so that no end overtakes a beginning. Each node has an entry of its own in all of these rooms, so that it sees to what a dead node
- * has held there.
+ * the hook of the one before has run, wherever that was, so that no end overtakes a beginning. Each node has an entry
+ * of its own in all of these rooms, so that it sees to what a dead node has held there.
  */
 export class Census {
   readonly #options: CensusOptions

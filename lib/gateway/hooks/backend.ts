@@ -79,7 +79,7 @@ export class Backend {
         const body = bodyOf(hook, data)
         for (let tries = 0; ; tries++) {
           const left = timeout - (performance.now() - start)
-          const answer = await this.send(id, data.userId, body, left).catch(async (error: unknown): Promise<undefined> => {
+          const answer = await this.send(id, data.userId, body, left).catch(async (error: unknown) => {
             await this.#again(error, tries < retries, tries, timeout - (performance.now() - start))
           })
           if (answer === undefined) continue
