@@ -130,7 +130,8 @@ export class Membership implements Follower, Walked, Offered {
     this.sequence = snapshot?.sequence ?? 0
     this.former = former
     this.#known = version
-    this.texts = room.texts === undefined ? undefined : new TextReader(member, room.texts, known, room.declaration.flush)
+    const { texts, declaration: { flush } } = room
+    this.texts = texts === undefined ? undefined : new TextReader(member, texts, known, flush)
     this.#isReturn = isReturn
   }
 

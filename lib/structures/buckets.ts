@@ -7,8 +7,8 @@ const SWEEP = 4
 interface Held { readonly key: string, readonly bucket: TokenBucket }
 
 /**
- * Token buckets by key, as long as they are not full: a full bucket equals none. Beyond the bound the one that was asked
- * for longest ago is forgotten.
+ * Token buckets by key, as long as they are not full: a full bucket equals none. Beyond the bound the one that was
+ * asked for longest ago is forgotten.
  */
 export class Buckets {
   readonly #most: number

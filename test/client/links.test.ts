@@ -585,7 +585,7 @@ t.test('a loop that waits for an event ends at once when its reader gives it up'
   await room.joined
   const iterator = room[Symbol.asyncIterator]()
   const waiting = [iterator.next(), iterator.next()]
-  t.same(await iterator.return(), { value: undefined, done: true })
+  t.same(await iterator.return?.(), { value: undefined, done: true })
   for (const next of waiting) t.match(await next, { done: true })
   const read = ReadableStream.from(room).getReader()
   const last = read.read()

@@ -1,14 +1,18 @@
 import { Type } from '@sinclair/typebox'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { defineRoom } from '../../lib/index.js'
-import { connect, postFrame, start, TRANSPORTS } from '../helpers/net.js'
+import { connect, postFrame, start, TRANSPORTS, type Running } from '../helpers/net.js'
 
 /** Next to nothing comes back while a test runs. */
 const RATE = { messages: 0.001, burst: 2 }
 const desk = defineRoom('desk/:id', { messages: { say: Type.Object({}) } })
 
-/** @returns the messages that were handled */
-async function counting (t: Parameters<typeof start>[0]): Promise<Awaited<ReturnType<typeof start>> & { handled: () => number }> {
+interface Counting extends Running {
+  /** The messages that were handled. */
+  readonly handled: () => number
+}
+
+async function counting (t: Test): Promise<Counting> {
   let handled = 0
   const server = await start(t, {
     declare: (app) => { app.room(desk, { limits: { rate: RATE }, on: { say: () => { handled++ } } }) }
