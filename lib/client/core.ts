@@ -16,7 +16,7 @@ export function connect (url: string | URL, options: CoreOptions = {}): CoreClie
   // No object of the class URL begins like that.
   const path = url as string
   const href = !here.location && /^\//.test(path) ? path : new URL(url, here.location?.href).href
-  if (/[?#]/.test(href)) throw failure(refused('REALTIME_ERR_OPTIONS', 'no endpoint at this URL'))
+  if (/[?#]/.test(href)) throw failure(refused('REALTIME_ERR_OPTIONS', 'no endpoint here'))
   return createClient(href, options)
 }
 

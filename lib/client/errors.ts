@@ -25,7 +25,7 @@ export function broken (cause: unknown, code = 'unavailable', message = String(c
   return { ...refused(code, message, 'backoff'), cause }
 }
 
-export const NOT_FOUND = refused('not_found', 'no endpoint at this URL', 'backoff')
+export const NOT_FOUND = refused('not_found', 'no endpoint here', 'backoff')
 export const DEAD = refused('heartbeat_timeout', '', 'now')
 export const LATE = refused('timeout', 'no answer in time', 'backoff')
 

@@ -58,6 +58,6 @@ export function listeners (): Listeners {
       all.forEach(({ off }) => { off() })
     },
     emit: (detail, ...names) => names.flatMap((name) =>
-      [...all].flatMap((each) => each.name === name ? each.call(detail) : []))
+      [...all].flatMap((each) => each.name === name && all.has(each) ? each.call(detail) : []))
   }
 }

@@ -26,7 +26,7 @@ const JITTER = 1_000
 /** Milliseconds of random delay before a link that failed, although the server would accept it, is tried once more. */
 const AGAIN = 250
 /** Between the client and a server that would accept the link. */
-export const BLOCKED = refused('transport_blocked', 'it never opened', 'backoff')
+export const BLOCKED = refused('transport_blocked', 'not opened', 'backoff')
 /** In the order in which they are preferred. */
 const OPEN: Readonly<Record<Transport, Open>> = { websocket, sse, polling }
 
@@ -220,7 +220,7 @@ export function createReconnectingLink (
       // whether it does.
       if (reason === BLOCKED && !isFallen && !attempt) return redial(Math.random() * AGAIN)
     }
-    const { retry = otherwise, retryAfter: least = 0, code } = reason ?? {} as Partial<Refused>
+    const { retry = otherwise, retryAfter: least = 0, code }: Partial<Refused> = reason ?? {}
     // Whoever was told of either may have called anything.
     if (reason && host.refuse(reason)) return turn === mine && relink()
     if (turn !== mine) return

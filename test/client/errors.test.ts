@@ -140,6 +140,37 @@ t.test('a URL where something else answers is told apart, and no transport is gi
   }
 })
 
+/** What a proxy or a limiter before the server says, what the server itself says, and the least wait by it. */
+const WAITS: ReadonlyArray<readonly [what: string, header: string, body: string, least: number]> = [
+  ['seconds', '900', '<h1>Down', 900_000],
+  ['seconds, and a body of its own', '900', '{"error":"Too many","retryAfter":"15 minutes"}', 900_000],
+  ['seconds, and a body with a number', '900', '{"error":"Too many","retryAfter":1}', 900_000],
+  ['less than nothing', '-100', '{}', 0],
+  ['a word', 'soon', 'null', 0],
+  ['what the server says', '1', '{"code":"rate_limited","message":"m","retry":"backoff","retryAfter":900000}', 900_000]
+]
+
+for (const transport of ['websocket', 'sse', 'polling'] as const) {
+  t.test(`over ${transport} what refuses for now is asked again when its Retry-After is over, whatever its body is`, async (t) => {
+    for (const [what, header, body, least] of WAITS) {
+      let requests = 0
+      const busy = createWeb((_request, response) => {
+        requests++
+        response.writeHead(429, { 'retry-after': header, 'content-type': 'application/json' }).end(body)
+      })
+      await new Promise<void>((resolve) => { busy.listen(0, '127.0.0.1', resolve) })
+      const url = `http://127.0.0.1:${(busy.address() as AddressInfo).port}`
+      const watched = dial(t, { url, token }, 'ada', { transports: [transport] })
+      const { retryIn } = await first(watched, 10_000)
+      t.ok(retryIn! >= least + 500 && retryIn! <= least + 3_000, `${what}: ${retryIn}`)
+      t.ok(requests <= 2, `${what}: ${requests} requests`)
+      watched.client.close()
+      busy.close()
+      busy.closeAllConnections()
+    }
+  })
+}
+
 t.test('an option or a URL that is unknown or wrong is refused at the call, by its name', async (t) => {
   for (const [url, options, says] of [
     ['http://a/ws', { tokn: 'x' }, /tokn cannot be x; known: token,transports,/],
@@ -272,7 +303,9 @@ t.test(
       t.same([client.userId, client.transport, client.state], ['ada', transport, 'open'])
       const before = client.connectionId
       client.reconnect()
-      await until('another link', () => client.state === 'open' && client.connectionId !== before)
+      await until('another link', () => watched.states.length === 3 && client.state === 'open')
+      // Polls go on with the connection that they name.
+      t.equal(client.connectionId === before, transport === 'polling')
       t.match(await room.send('say', { text: 'x' }), { id: /-/ }, 'the rooms are joined again')
       client.close()
       t.match(await rejection(room.send('say', { text: 'x' })), { code: 'closed' })

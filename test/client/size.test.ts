@@ -24,15 +24,15 @@ const MOST: Readonly<Record<string, number>> = {
   growingTexts: 1_310,
   iterate: 275,
   'snapshot, reload': 1_070,
-  share: 2_550,
+  share: 2_600,
   whole: 11_545,
   react: 1_499,
   vue: 1_499,
   builders: 12_410,
   types: 11_600,
   typebox: 24_600,
-  '/ws/client.js': 14_150,
-  'client.global.js': 14_310
+  '/ws/client.js': 14_200,
+  'client.global.js': 14_360
 }
 const sizes = await clientSizes()
 

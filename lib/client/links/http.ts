@@ -1,9 +1,9 @@
 import { broken, NOT_FOUND, refused, type Refused } from '../errors.js'
-import type { Dial, Frame, FrameData, Link, LinkEvents, Open } from './link.js'
+import type { Dial, Frame, Link, LinkEvents, Open } from './link.js'
 
-/** Milliseconds of a `Retry-After` header; `undefined` when there is none or when it is a date. */
+/** Milliseconds of a `Retry-After` header; `undefined` when there is none, or when it says nothing to wait for. */
 export function retryAfter ({ headers }: Response): number | undefined {
-  return Number(headers.get('retry-after')) * 1_000 || undefined
+  return Math.max(0, headers.get('retry-after') as unknown as number * 1_000) || undefined
 }
 
 /**
@@ -11,6 +11,7 @@ export function retryAfter ({ headers }: Response): number | undefined {
  */
 export async function refusal (response: Response): Promise<Refused> {
   const { status } = response
+  const body = await response.json().catch(() => {}) as Refused | undefined
   return {
     ...refused(
       // By these an intermediary refuses what was sent, and would do so again.
@@ -20,7 +21,8 @@ export async function refusal (response: Response): Promise<Refused> {
       retryAfter(response)
     ),
     ...status === 404 && NOT_FOUND,
-    ...await response.json().catch(() => undefined) as FrameData
+    // A limiter or a proxy may answer with JSON of its own.
+    ...body?.retry && body
   }
 }
 
@@ -32,7 +34,7 @@ export function byRequests (run: (
 ) => Promise<Refused | undefined>): Open {
   return (dial, events) => {
     const stop = new AbortController()
-    run(dial, events, stop.signal).catch(() => undefined).then(events.closed)
+    run(dial, events, stop.signal).catch(() => {}).then(events.closed)
     return {
       send: uplink(dial, events),
       close () { stop.abort() }
