@@ -430,6 +430,8 @@ export class AppRooms implements Rooms {
   isAccepting (): boolean { return this.#options.readiness.isAccepting }
 
   async drain (options?: { timeout?: number }): Promise<void> {
+    // Before the start there is nobody to drain, and a node that begins so would refuse everybody for good.
+    if (!this.#options.drain.isDraining) this.#check()
     const { timeout } = callOptions(options, 'drain', ['timeout'])
     await this.#options.drain.run(timeout === undefined ? undefined : checkTime(timeout, 'timeout of drain'))
   }

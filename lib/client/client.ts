@@ -81,7 +81,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     async leave (handle) {
       if (handle.end) return
       const { name, handles, isAsked } = handle.room
-      release(handle, refused('left', 'left the room'), true)
+      release(handle, refused('left', 'room left'), true)
       pump()
       // The others who have joined the room stay in it.
       if (handles.size || !isAsked) return

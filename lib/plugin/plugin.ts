@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
+import { AppRooms } from '../app/app-rooms.js'
 import { decorateRoom } from '../app/declare-room.js'
 import { declareReplyBroadcast } from '../app/reply-broadcast.js'
 import { declareReplyPosition } from '../app/reply-position.js'
@@ -15,6 +16,9 @@ import { registerRoutes } from './routes.js'
 
 const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   if (app.hasDecorator('rooms')) {
+    if (!(app.rooms instanceof AppRooms)) {
+      throw new REALTIME_ERR_PLUGIN('app.rooms is decorated by the app or another plugin; give that decorator another name')
+    }
     throw new REALTIME_ERR_PLUGIN('fastify-realtime is registered twice in this app; register it once, at the root')
   }
   const settings = resolveOptions(options)

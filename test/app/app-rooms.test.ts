@@ -46,6 +46,7 @@ t.test(
       t.equal(rooms.isAccepting(), false)
     }
     await check()
+    await t.rejects(rooms.drain(), { code: 'REALTIME_ERR_NOT_READY' }, 'it would refuse everybody from its start')
     await app.ready()
     for (const name of ['members', 'count', 'isOnline', 'history', 'broadcast', 'ping']) {
       await t.resolves(async () => { await calls[name]!() }, name)
@@ -53,6 +54,7 @@ t.test(
     t.equal(rooms.isAccepting(), true)
     await app.close()
     await check()
+    await t.resolves(rooms.drain(), 'nobody is left to drain')
   }
 )
 

@@ -498,6 +498,17 @@ t.test('declared twice, registered twice, or declared too late is refused', asyn
   t.throws(() => other.room(defineRoom('y', {})), { code: 'REALTIME_ERR_ROOM', message: /before app\.ready/ })
 })
 
+t.test('an app that has decorated rooms itself is told of the name', async (t) => {
+  const app = Fastify()
+  t.teardown(async () => { await app.close() })
+  app.decorate('rooms', {} as never)
+  void app.register(realtime, { jwt: { secret: 'x' } })
+  await t.rejects(async () => { await app.ready() }, {
+    code: 'REALTIME_ERR_PLUGIN',
+    message: /app\.rooms is decorated/
+  })
+})
+
 t.test('in-process peers read over every transport, and a fence proves that nothing more came', async (t) => {
   const app = Fastify()
   t.teardown(async () => { await app.close() })

@@ -34,7 +34,7 @@ export function byRequests (run: (
 ) => Promise<Refused | undefined>): Open {
   return (dial, events) => {
     const stop = new AbortController()
-    run(dial, events, stop.signal).catch(() => {}).then(events.closed)
+    run(dial, events, stop.signal).catch(() => {}).then(events.closed as (reason: unknown) => void)
     return {
       send: uplink(dial, events),
       close () { stop.abort() }
