@@ -9,7 +9,7 @@ t.test('the imports were read: the composition root loads the rooms, and types a
   t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'dispatch/broadcast-acks.ts'), {
     isType: true
   })
-  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'structures/token-bucket.ts'), {
+  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'structures/buckets.ts'), {
     isType: false
   })
 })
@@ -183,6 +183,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'dispatch/idempotency.ts': 'JSON, which has no raw line break, stands behind a key',
   'client/check-options.ts': 'the word of a type, which is matched, not kept',
   'adapters/broker/envelopes.ts': 'a tag is of one length; the lines of a message',
+  'adapters/cluster/call-key.ts': 'a call is a number',
   'adapters/redis/control.ts': 'the id of a stream, which is numbers',
   'adapters/nats/latest.ts': 'prefix and tokens have no dot',
   'adapters/nats/lost-values.ts': 'prefix and tokens have no dot; a tag is of one length, a number has no @',
@@ -331,6 +332,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'client/parts/tickets.ts': 'the expiry of the credential',
   'conformance/conversation.ts': 'the timestamp of an event',
   'structures/histogram.ts': 'the time of an exemplar',
+  'connection/outbox.ts': 'the age of an event, by its timestamp',
   'connection/connection.ts': 'when it was opened, as it is shown',
   'connection/heartbeat.ts': 'the expiry of credentials',
   'app/reply-broadcast.ts': 'the timestamp of an event',

@@ -64,6 +64,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'when silent texts were read last': 'one for each text of a room, whose bound is driven',
   'the same on Redis': 'bounded by the memory of the server; a read makes nothing there',
   'messages whose handler runs': 'as many as frames of connections may wait, whose bound is driven',
+  'what a message has published so far': 'has the events of the contract, and the values that one handler sets',
   'handlers that have asked': 'as many as frames of connections may wait, whose bound is driven',
   'sockets of the first attempt': 'one of each server that is named, and that only while the node starts',
   'presence entries': CONNECTIONS,

@@ -2,8 +2,7 @@ import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { within } from '../broker/patience.js'
 import { messageOf } from './clients.js'
 import type { Keys } from './keys.js'
-import type { RedisLink } from './link.js'
-import { script } from './scripts/script.js'
+import { script, type Script } from './scripts/script.js'
 import { probesOf } from './shards.js'
 
 /** Commands that scripts use, or that are sent first when something has happened: no start would miss them. */
@@ -37,13 +36,20 @@ look(ARGV[4], '0')
 return missing
 `)
 
+/** What is needed of a link: whoever makes it says by this file what a server denies. */
+interface Asked {
+  readonly isCluster: boolean
+  readonly slots: Parameters<typeof probesOf>[0] | undefined
+  script (script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown>
+}
+
 /**
  * Asks each server whether this node may do all that it may have to do: a right that is missing would show in the
  * middle of a script, which has then done a part. A server that cannot be asked is no reason against a start.
  *
  * @throws REALTIME_ERR_ADAPTER naming the rights that are missing
  */
-export async function checkRights (link: RedisLink, keys: Keys, timeout: number): Promise<void> {
+export async function checkRights (link: Asked, keys: Keys, timeout: number): Promise<void> {
   const places = link.isCluster ? probesOf(link.slots ?? []).map(({ tag }) => keys.shardMark(tag)) : [keys.mark]
   const missing = new Set<string>()
   await Promise.all(places.map(async (key) => {
