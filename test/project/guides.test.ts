@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { transform } from 'esbuild'
@@ -56,7 +56,9 @@ t.test('every file of example/docs is quoted by a page, and JavaScript, JSON and
   const files = readdirSync(`${ROOT}example/docs`, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => `${parentPath}/${name}`.slice(ROOT.length))
-  t.same(files.filter((file) => !quoted.has(file)), [])
+  // One that hands on a file of another folder gives the pages' imports the names that readers have.
+  const handsOn = (file: string): boolean => readFileSync(ROOT + file, 'utf8').startsWith('export * from')
+  t.same(files.filter((file) => !quoted.has(file) && !handsOn(file)), [])
   for (const { path, line, language, text } of blocks) {
     const read = async (): Promise<unknown> => {
       if (language === 'js') return await transform(text, { loader: 'js', format: 'esm' })

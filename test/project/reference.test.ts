@@ -6,6 +6,7 @@ import * as misuse from '../../lib/errors/misuse.js'
 import realtime, { defineRoom } from '../../lib/index.js'
 import { resolveOptions } from '../../lib/options/resolve.js'
 import { DEFAULTS } from '../../lib/options/defaults.js'
+import { MAX_FRAGMENTS } from '../../lib/transports/websocket-link.js'
 import { codes, isCode, type Retry } from '../../lib/protocol/codes.js'
 import { CLIENT_FRAMES, frameSchema, SERVER_FRAMES } from '../../lib/protocol/frame-schemas.js'
 import { RESERVED_TYPES } from '../../lib/protocol/frames.js'
@@ -339,7 +340,7 @@ t.test('each end of a text that the reference names has a sentence for the user'
 t.test('the bounds without an option are those of the code', async (t) => {
   const text = OPTIONS.split('\n').find((line) => line.startsWith('Bounds without an option:'))!
   t.same([...text.matchAll(/`([\d_]+)`/g)].map(([, value]) => value), [
-    DEFAULTS.streamRooms, DEFAULTS.pollWait, DEFAULTS.ticketsPerUser, DEFAULTS.tickets,
+    DEFAULTS.streamRooms, MAX_FRAGMENTS, DEFAULTS.pollWait, DEFAULTS.ticketsPerUser, DEFAULTS.tickets,
     DEFAULTS.idempotency, DEFAULTS.presenceList, DEFAULTS.tolerance
   ].map(written))
 })
