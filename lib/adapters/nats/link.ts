@@ -59,6 +59,8 @@ const WAIT = { least: 100, jitter: 100 }
 const MAX_PAYLOAD = 1_048_576
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
+/** Times that a stream is looked for that another node may be making. */
+const MOST_TRIES = 5
 /** Runs of servers that are known; beyond them the oldest is forgotten, and counts as another one when it is met. */
 const MAX_SERVERS = 64
 
@@ -303,7 +305,24 @@ export class NatsLink {
   async bucket (
     name: string,
     options: BucketOptions
-  ): Promise<KV> { return await this.attempt(() => this.#ready(this.#open)(name, options)) }
+  ): Promise<KV> { return await this.make(() => this.#ready(this.#open)(name, options)) }
+
+  /**
+   * Makes a stream, or finds it. Of nodes that start together one makes it; the server tells another that it overlaps,
+   * so that this one looks again.
+   *
+   * @throws Refusal `unavailable`
+   */
+  async make<T> (ask: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.attempt(ask)
+      } catch (error) {
+        if (tries === MOST_TRIES || !isOverlap(error)) throw error
+      }
+      await this.#pauses.wait(tries * WAIT.least)
+    }
+  }
 
   /**
    * Makes a request to the server.
@@ -410,6 +429,13 @@ function isRefused (error: Refusal): boolean { return error instanceof Declined 
 
 /** The server's code for a message that is larger than a stream takes. */
 const TOO_LARGE = 10_054
+
+/** The server's code for a stream whose subjects another one has. */
+const OVERLAPS = 10_065
+
+function isOverlap (error: unknown): boolean {
+  return error instanceof Declined && (error.cause as { code?: unknown } | undefined)?.code === OVERLAPS
+}
 
 /** Whether a message is too large for the server, so that it never takes it. */
 export function isTooLarge (error: unknown): boolean {

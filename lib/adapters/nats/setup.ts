@@ -83,7 +83,7 @@ export class NatsSetup {
       ...(republish === undefined ? {} : { republish: { src: republish[0], dest: republish[1] } })
     }
     try {
-      return await link.attempt(async () => {
+      return await link.make(async () => {
         try {
           const known = await link.jsm.streams.info(name)
           const { num_replicas: copies, storage: made } = known.config

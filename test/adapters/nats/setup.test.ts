@@ -21,7 +21,7 @@ for (const [what, there, isUpdated] of [
         return { config }
       }
     }
-    const link = { attempt: async (ask: () => Promise<unknown>) => await ask(), jsm: { streams } }
+    const link = { make: async (ask: () => Promise<unknown>) => await ask(), jsm: { streams } }
     const setup = new NatsSetup({
       link: link as unknown as NatsLink,
       drift: { settle: () => undefined },
