@@ -1,7 +1,7 @@
 import t from 'tap'
 import { node, reliable, said, textOf } from '../../lib/adapters/contract/host.js'
 import { BROKERS } from '../helpers/brokers.js'
-import { FaultProxy } from '../helpers/fault-proxy.js'
+import { proxyTo } from '../helpers/fault-proxy.js'
 import { missing } from '../helpers/servers.js'
 
 /** Milliseconds for which answers are held. The link is taken for dead before, and the second attempt breaks. */
@@ -13,9 +13,7 @@ for (const { name, program, start, make } of BROKERS) {
     { skip: missing(program) },
     async (t) => {
       const { port } = await start(t)
-      const proxy = new FaultProxy(port)
-      const near = await proxy.listen()
-      t.teardown(() => proxy.close())
+      const { proxy, port: near } = await proxyTo(t, port)
       const { adapter } = await node(t, make(near), 'a')
       const { adapter: other, host } = await node(t, make(port), 'b')
       await other.subscribe('chat/1', reliable)

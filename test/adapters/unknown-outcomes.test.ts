@@ -5,7 +5,7 @@ import type { ControlMessage } from '../../lib/adapters/adapter.js'
 import type { Refusal } from '../../lib/errors/refusal.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
 import { BROKERS, type Broker } from '../helpers/brokers.js'
-import { FaultProxy } from '../helpers/fault-proxy.js'
+import { proxyTo } from '../helpers/fault-proxy.js'
 import { missing, until, type Server } from '../helpers/servers.js'
 
 /**
@@ -98,9 +98,7 @@ for (const broker of BROKERS) {
     { skip },
     async (t) => {
       const { port } = await broker.start(t)
-      const proxy = new FaultProxy(port)
-      const near = await proxy.listen()
-      t.teardown(() => proxy.close())
+      const { proxy, port: near } = await proxyTo(t, port)
       const a = await primed(t, broker, near)
       const { host } = await node(t, broker.make(port), 'b')
       proxy.shut('downward', FOR_GOOD)
@@ -123,9 +121,7 @@ for (const broker of BROKERS) {
     { skip },
     async (t) => {
       const { port } = await broker.start(t)
-      const proxy = new FaultProxy(port)
-      const near = await proxy.listen()
-      t.teardown(() => proxy.close())
+      const { proxy, port: near } = await proxyTo(t, port)
       const idempotency = 200
       const a = await node(t, broker.make(near, { idempotency }), 'a')
       const b = await node(t, broker.make(port, { idempotency }), 'b')

@@ -4,7 +4,7 @@ import { defineRoom, Refusal } from '../../lib/index.js'
 import type { Adapter } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { BROKERS } from '../helpers/brokers.js'
-import { FaultProxy } from '../helpers/fault-proxy.js'
+import { proxyTo } from '../helpers/fault-proxy.js'
 import { connect, declareChat, inbox, start, type Running } from '../helpers/net.js'
 import { proxied } from '../helpers/proxied.js'
 import { missing, until } from '../helpers/servers.js'
@@ -19,9 +19,7 @@ for (const { name, program, start: run, make } of BROKERS) {
     skip: missing(program)
   }, async (t) => {
     const server = await run(t)
-    const proxy = new FaultProxy(server.port)
-    const port = await proxy.listen()
-    t.teardown(() => proxy.close())
+    const { proxy, port } = await proxyTo(t, server.port)
     const adapter = make(port)
     const near = await start(t, { declare, adapter })
     const far = await start(t, { declare, adapter: make(server.port) })

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws'
 import type { CoreClient, CoreOptions } from '../../lib/client/core.js'
 import { connect, type Client, type ConnectOptions } from '../../lib/client/index.js'
 import type { RealtimeError } from '../../lib/client/types.js'
-import { FaultProxy } from './fault-proxy.js'
+import { proxyTo, type FaultProxy } from './fault-proxy.js'
 import { TRANSPORTS, type Running } from './net.js'
 import { until } from './servers.js'
 
@@ -35,9 +35,7 @@ export async function behind (
   t: Test,
   app: Running
 ): Promise<{ proxy: FaultProxy, url: string, token: Running['token'] }> {
-  const proxy = new FaultProxy(app.port)
-  const port = await proxy.listen()
-  t.teardown(async () => { await proxy.close() })
+  const { proxy, port } = await proxyTo(t, app.port)
   return { proxy, url: `http://127.0.0.1:${port}`, token: app.token }
 }
 

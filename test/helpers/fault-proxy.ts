@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { Transform, type TransformCallback } from 'node:stream'
+import type { Teardown } from './servers.js'
 
 /** Bytes that a slow link passes at a time. */
 const PIECE = 2_048
@@ -186,4 +187,15 @@ export class FaultProxy {
     }
     await once(this.#server, 'close')
   }
+}
+
+/** A proxy that is closed with the test, and the port on which it listens. */
+export async function proxyTo (
+  t: Teardown,
+  target: number | readonly number[]
+): Promise<{ readonly proxy: FaultProxy, readonly port: number }> {
+  const proxy = new FaultProxy(target)
+  const port = await proxy.listen()
+  t.teardown(async () => { await proxy.close() })
+  return { proxy, port }
 }

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { Adapter } from '../../lib/adapters/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { BROKERS, CLUSTER, REDIS } from '../helpers/brokers.js'
-import { FaultProxy } from '../helpers/fault-proxy.js'
+import { proxyTo } from '../helpers/fault-proxy.js'
 import { ai } from '../helpers/growing-room.js'
 import { start, type Running } from '../helpers/net.js'
 import { missing, until } from '../helpers/servers.js'
@@ -45,9 +45,7 @@ t.test('redis: a text is begun by its writer through a link that breaks before t
   skip: missing(REDIS.program)
 }, async (t) => {
   const { port } = await REDIS.start(t)
-  const proxy = new FaultProxy(port)
-  const near = await proxy.listen()
-  t.teardown(() => proxy.close())
+  const { proxy, port: near } = await proxyTo(t, port)
   const [app, other] = [await run(t, REDIS.make(near)), await run(t, REDIS.make(port))]
   await (await app.rooms.stream(room, 'answer', { id: 'first' })).end()
   proxy.shut('downward', FOR_GOOD)

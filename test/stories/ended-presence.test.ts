@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { BROKERS, CLUSTER, WORKERS } from '../helpers/brokers.js'
 import { dial, until } from '../helpers/client.js'
-import { FaultProxy } from '../helpers/fault-proxy.js'
+import { proxyTo } from '../helpers/fault-proxy.js'
 import {
   connect, lobby, poll, postFrame, start, TRANSPORTS, type NetPeer, type Running, type TransportName
 } from '../helpers/net.js'
@@ -62,9 +62,7 @@ const story = (title: string, body: (t: Test, place: Place, transport: Transport
 
 story('who lost a link, came back and then leaves is gone at once, and was never gone before', async (t, place, transport) => {
   const { nodes: [first, second], watcher } = await scene(t, place)
-  const proxy = new FaultProxy(first!.port)
-  const port = await proxy.listen()
-  t.teardown(async () => { await proxy.close() })
+  const { proxy, port } = await proxyTo(t, first!.port)
   const { client } = dial(t, { url: `http://127.0.0.1:${port}`, token: first!.token }, 'ada', { transports: [transport] })
   const room = client.join(lobby.at({ id: '1' }))
   await room.joined

@@ -5,7 +5,7 @@ import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { connect as connectClient } from '../../lib/client/index.js'
 import { defineRoom } from '../../lib/index.js'
-import { FaultProxy } from '../helpers/fault-proxy.js'
+import { proxyTo } from '../helpers/fault-proxy.js'
 import { connect, start, TRANSPORTS, type Running } from '../helpers/net.js'
 import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
 
@@ -47,9 +47,7 @@ for (const { name, program, start: startBroker, make } of brokers) {
     timeout: 60_000
   }, async (t) => {
     const broker = await startBroker(t)
-    const proxy = new FaultProxy(broker.port)
-    const port = await proxy.listen()
-    t.teardown(async () => { await proxy.close() })
+    const { proxy, port } = await proxyTo(t, broker.port)
     const [here, there] = [await run(t, make(broker.port)), await run(t, make(port))]
     const ended = await Promise.all(TRANSPORTS.map(async (transport) => {
       const client = connectClient(`${there.url}/ws`, { token: there.token(transport), transports: [transport] })

@@ -2,10 +2,11 @@ import t from 'tap'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
 import { LastingDenials } from '../../../lib/adapters/nats/lasting-denials.js'
-import { away, NatsLink } from '../../../lib/adapters/nats/link.js'
+import { away } from '../../../lib/adapters/nats/link.js'
 import { NatsState } from '../../../lib/adapters/nats/state.js'
 import { natsDenials } from '../../../lib/adapters/nats/stores.js'
 import { missing, startNats, until } from '../../helpers/servers.js'
+import { openedLink } from './opened.js'
 
 /** Milliseconds for which the bucket of denials keeps each. */
 const KEPT = 3_000
@@ -15,21 +16,7 @@ t.test('nats: who is kept out for longer than the bucket keeps anything stays ou
 }, async (t) => {
   const log = { warn: () => undefined }
   const unread = new Unread(log)
-  const link = new NatsLink({
-    url: (await startNats(t)).url,
-    connection: undefined,
-    settings: {},
-    prefix: 'realtime',
-    jetstream: true,
-    timeout: 2_000,
-    log,
-    unread,
-    onUp: () => undefined,
-    onDown: () => undefined,
-    onParted: () => undefined
-  })
-  await link.open()
-  t.teardown(() => link.close())
+  const link = await openedLink(t, { url: (await startNats(t)).url })
   const clock = { now: () => Date.now(), shared: (time: number) => time } as NatsClock
   const plan = { replicas: 1, storage: 'memory' } as const
   const denied = new NatsState(link, 'realtime_denials', { ...plan, ttl: KEPT })

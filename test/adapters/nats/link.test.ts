@@ -1,10 +1,8 @@
 import t, { type Test } from 'tap'
-import { Unread } from '../../../lib/adapters/broker/unread.js'
-import { NatsLink } from '../../../lib/adapters/nats/link.js'
+import type { NatsLink } from '../../../lib/adapters/nats/link.js'
 import { until } from '../../helpers/servers.js'
 import { Greeter } from './greeter.js'
-
-const log = { warn: () => undefined }
+import { openedLink } from './opened.js'
 
 interface Opened { readonly server: Greeter, readonly link: NatsLink, readonly ups: () => number }
 
@@ -15,21 +13,7 @@ interface Opened { readonly server: Greeter, readonly link: NatsLink, readonly u
 async function opened (t: Test, timeout: number, late = 0, server = new Greeter()): Promise<Opened> {
   server.late = late
   let ups = 0
-  const link = new NatsLink({
-    url: await server.listen(t),
-    connection: undefined,
-    settings: {},
-    prefix: 'realtime',
-    jetstream: false,
-    timeout,
-    log,
-    unread: new Unread(log),
-    onUp: () => { ups++ },
-    onDown: () => undefined,
-    onParted: () => undefined
-  })
-  await link.open()
-  t.teardown(() => link.close())
+  const link = await openedLink(t, { url: await server.listen(t), jetstream: false, timeout, onUp: () => { ups++ } })
   return { server, link, ups: () => ups }
 }
 

@@ -4,14 +4,13 @@ import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { jetstreamManager } from '@nats-io/jetstream'
 import t, { type Test } from 'tap'
 import { Leases } from '../../../lib/admission/leases.js'
-import { Unread } from '../../../lib/adapters/broker/unread.js'
 import { node, reliable, type Node } from '../../../lib/adapters/contract/host.js'
 import { nats } from '../../../lib/adapters/nats/adapter.js'
-import { NatsLink } from '../../../lib/adapters/nats/link.js'
 import { NatsState } from '../../../lib/adapters/nats/state.js'
 import { PresenceKeeper } from '../../../lib/rooms/presence.js'
 import { FaultProxy } from '../../helpers/fault-proxy.js'
 import { missing, startNats, until, type Server } from '../../helpers/servers.js'
+import { openedLink } from './opened.js'
 
 const skip = missing('nats-server')
 const LEASE = 60_000
@@ -139,23 +138,8 @@ async function bucket (t: Test): Promise<Bucket> {
       return typeof value === 'function' ? value.bind(target) as unknown : value
     }
   })
-  const log = { warn: () => {} }
-  const link = new NatsLink({
-    url: '',
-    connection: given,
-    settings: {},
-    prefix: 'realtime',
-    jetstream: true,
-    timeout: 300,
-    log,
-    unread: new Unread(log),
-    onUp: () => {},
-    onDown: () => {},
-    onParted: () => undefined
-  })
-  await link.open()
+  const link = await openedLink(t, { connection: given, timeout: 300 })
   link.started()
-  t.teardown(() => link.close())
   let forgotten = 0
   const state = new NatsState(
     link,

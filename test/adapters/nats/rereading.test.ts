@@ -17,6 +17,7 @@ import { tokenOf } from '../../../lib/adapters/nats/tokens.js'
 import type { NatsTexts } from '../../../lib/adapters/nats/texts.js'
 import { until } from '../../helpers/servers.js'
 import { Greeter } from './greeter.js'
+import { openedLink } from './opened.js'
 
 const unread = new Unread({ warn: () => undefined })
 const turns = async (): Promise<void> => { for (let turn = 0; turn < 4; turn++) await new Promise(setImmediate) }
@@ -174,21 +175,7 @@ for (const [fault, isTooLarge] of faults) {
     let life = { epoch: 'epoch001', shift: 1_000, before: [] as object[] }
     const sent: string[] = []
     const logged: string[] = []
-    const link = new NatsLink({
-      url: await new Greeter().listen(t),
-      connection: undefined,
-      settings: {},
-      prefix: 'realtime',
-      jetstream: false,
-      timeout: 2_000,
-      log: { warn: () => undefined },
-      unread,
-      onUp: () => undefined,
-      onDown: () => undefined,
-      onParted: () => undefined
-    })
-    await link.open()
-    t.teardown(() => link.close())
+    const link = await openedLink(t, { url: await new Greeter().listen(t), jetstream: false })
     link.started()
     t.intercept(link, 'js', {
       value: {

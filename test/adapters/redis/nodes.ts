@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import { redis, type RedisOptions } from '../../../lib/adapters/redis/adapter.js'
-import { FaultProxy } from '../../helpers/fault-proxy.js'
+import { proxyTo, type FaultProxy } from '../../helpers/fault-proxy.js'
 import { until, type Server, type Teardown } from '../../helpers/servers.js'
 import { node, type Node } from '../../../lib/adapters/contract/host.js'
 
@@ -23,8 +23,6 @@ export function admin (t: Teardown, { port }: Server): Redis {
 
 /** The way to the server that a test can break. */
 export async function proxied (t: Teardown, server: Server): Promise<{ proxy: FaultProxy, url: string }> {
-  const proxy = new FaultProxy(server.port)
-  const port = await proxy.listen()
-  t.teardown(async () => { await proxy.close() })
+  const { proxy, port } = await proxyTo(t, server.port)
   return { proxy, url: `redis://127.0.0.1:${port}` }
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Broker } from '../../helpers/brokers.js'
 import { dial } from '../../helpers/client.js'
-import { FaultProxy } from '../../helpers/fault-proxy.js'
+import { proxyTo } from '../../helpers/fault-proxy.js'
 import { connect, start, TRANSPORTS, type Running, type TransportName } from '../../helpers/net.js'
 import { declareTales, SECRET, taleOf, tales } from '../../helpers/node-process.js'
 import { until, type Server } from '../../helpers/servers.js'
@@ -47,9 +47,7 @@ export async function growingTexts (t: Test, { make }: Broker, { url, port: brok
     declare: declareTales
   })
   const token = (user: string): string => other.token(user, {}, 600)
-  const proxy = new FaultProxy(victim.port)
-  const port = await proxy.listen()
-  t.teardown(async () => { await proxy.close() })
+  const { proxy, port } = await proxyTo(t, victim.port)
   const places = [{ at: 'here', url: other.url }, { at: 'there', url: `http://127.0.0.1:${port}` }]
   const readers = places.flatMap(({ at, url }) => TRANSPORTS.map((transport) => ({
     name: `one who read ${at} over ${transport}`,
