@@ -18,7 +18,7 @@ export interface SlotLimits {
 
 type OnTaken = (limit: WatchedLimit, used: number, most: number, of?: object) => void
 
-/** A place in a room with a capacity. `fence` is that of the lease that is held for it, 0 for none. */
+/** A place in a room with a capacity. */
 interface Place {
   readonly capacity: number
   /** Fence of its lease, 0 for none. */

@@ -68,9 +68,9 @@ export class Recheck {
     const missing: unknown[] = []
     // What cannot be said of one, since a shard of the broker is silent, says nothing about the others.
     const compare = async (batch: readonly Peer[]): Promise<void> => {
-      await Promise.all(batch.map(async (each) => {
-        await this.#compare(each).catch((error: unknown) => { missing[0] ??= error })
-      }))
+      for (const each of await Promise.allSettled(batch.map((peer) => this.#compare(peer)))) {
+        if (each.status === 'rejected') missing.push(each.reason)
+      }
     }
     let batch: Peer[] = []
     for (const peer of this.#options.connections.values()) {

@@ -1,12 +1,12 @@
 import type { DenialStore } from '../adapters/adapter.js'
 import type { Identity } from '../connection/identity.js'
 import { REALTIME_ERR_ADAPTER } from '../errors/misuse.js'
-import { Refusal } from '../errors/refusal.js'
+import { isUnavailable, Refusal } from '../errors/refusal.js'
 import { keyOfKind } from '../protocol/key.js'
 import { Remembered } from '../retention/remembered.js'
 import { Retention } from '../retention/retention.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { inLists } from '../structures/slices.js'
+import { inLists, settleInBatches } from '../structures/slices.js'
 import { Sweeper } from '../structures/sweeper.js'
 
 export interface DenialsOptions {
@@ -153,11 +153,14 @@ export class Denials {
     const isSaid = async (subjects: readonly string[]): Promise<boolean> => {
       return await isAny(subjects).catch((error: unknown) => { missing.push(error) }) === true
     }
-    const isUser = await isSaid([user])
-    const isToken = token.length > 0 && await isSaid(token)
-    const hasLost = await isSaid([member])
+    const [isUser, isToken, hasLost] = await Promise.all([
+      isSaid([user]), token.length > 0 && isSaid(token), isSaid([member])
+    ])
     const lost: string[] = []
-    if (hasLost) for (const room of rooms) if (await isSaid([keyOfKind('member', userId, room)])) lost.push(room)
+    const failed = await settleInBatches(hasLost ? rooms : [], BATCH, async (room) => {
+      if (await isAny([keyOfKind('member', userId, room)])) lost.push(room)
+    }, isUnavailable)
+    missing.push(...failed.values())
     return { isUser, isToken, hasLost, rooms: lost, ...(missing.length === 0 ? {} : { missing: missing[0] }) }
   }
 

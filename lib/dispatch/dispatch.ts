@@ -249,7 +249,8 @@ export class Dispatch {
       if (wait > 0 && connection.isOpen && isConcurrent(connection, command)) wait = connection.spendSpare(now)
     } else {
       // Whoever leaves and joins again has no more than he had.
-      let bucket = (membership.bucket ??= this.#roomRates.of(keyOf(connection.id, membership.name), rate, now))
+      const key = keyOf(connection.id, membership.name)
+      let bucket = membership.bucket = this.#roomRates.of(key, rate, now, membership.bucket)
       wait = bucket.take(now)
       if (wait > 0 && isConcurrent(connection, command)) {
         bucket = bucket.spare(now)

@@ -36,7 +36,7 @@ const LEAST = 10
 const LOOKS = 4
 
 /** With HTTP/2 a request has its own stream. */
-interface Streamed { readonly stream?: Duplex }
+interface Streamed { readonly stream?: Duplex & { readonly endAfterHeaders?: boolean } }
 
 /**
  * The HTTP requests of this plugin's routes. They are followed by their sockets: a response that waits behind another
@@ -148,7 +148,7 @@ export class Exchanges {
     const left = Math.max(0, deadline - performance.now())
     await new Promise<void>((resolve) => {
       const late = after(() => {
-        void inTurns([...this.#open.values()].filter(({ request }) => !request.complete), AT_ONCE, cut)
+        void inTurns([...this.#open.values()].filter(isBodyOwed), AT_ONCE, cut)
       }, Math.min(BODY, left))
       const timer = after(() => { void inTurns([...this.#open.values()], AT_ONCE, cut).then(resolve) }, left)
       this.#drained = () => {
@@ -172,6 +172,11 @@ function pacedOf ({ raw: { httpVersionMajor } }: FastifyRequest, payload: unknow
   if (httpVersionMajor === 1) return undefined
   const body = typeof payload === 'string' ? Buffer.from(payload) : payload
   return Buffer.isBuffer(body) && body.length > PROGRESS ? new PacedAnswer(body) : undefined
+}
+
+/** Over HTTP/2 a request without a body is complete only once somebody has read that. */
+function isBodyOwed ({ request }: Exchange): boolean {
+  return !request.complete && (request as Streamed).stream?.endAfterHeaders !== true
 }
 
 function cut ({ request, response }: Exchange): void {

@@ -179,11 +179,15 @@ export class RealtimeNode {
    * closing, because `app.close()` would reject, and the process might stay up.
    */
   async drain (): Promise<void> {
-    const { app, settings: { drain: { timeout } } } = this.foundation
+    const { app, settings: { drain: { rate, timeout } } } = this.foundation
     const begun = performance.now()
     const patience = Math.min(timeout, Math.max(0, closingTimeOf(app) - SPARE))
+    // At the pace that was asked for, with the time in which the last one answers.
+    const { size } = this.core.connections
+    const needed = size === 0 ? 0 : Math.min(timeout, size / rate * 1_000 + SPARE)
     await this.#drain(begun + patience, patience)
-    if (patience === timeout || performance.now() - begun < patience - SPARE) return
+    const isPatient = needed <= patience && performance.now() - begun < Math.max(patience, SPARE)
+    if (patience === timeout || isPatient) return
     app.log.warn({
       limit: 'pluginTimeout',
       value: closingTimeOf(app),

@@ -370,6 +370,8 @@ export class TextWriter {
     }, (error: unknown) => { this.#over(error) }).finally(() => {
       this.#publishing = undefined
       if (this.#end !== undefined || this.#unpublished > 0) this.#flush()
+      // It may have taken longer than until the next is due.
+      else this.#renew()
     })
   }
 

@@ -22,12 +22,15 @@ export class Buckets {
 
   get size (): number { return this.#buckets.size }
 
-  /** @param now milliseconds of a monotonic clock */
-  of (key: string, rate: Rate, now: number): TokenBucket {
+  /**
+   * @param now milliseconds of a monotonic clock
+   * @param own the bucket where the caller has kept it, which counts though it was forgotten here
+   */
+  of (key: string, rate: Rate, now: number, own = new TokenBucket(rate, now)): TokenBucket {
     let link = this.#buckets.get(key)
     if (link === undefined) {
       this.#makeRoom(now)
-      link = new Link({ key, bucket: new TokenBucket(rate, now) })
+      link = new Link({ key, bucket: own })
       this.#buckets.set(key, link)
     }
     this.#order.push(link)

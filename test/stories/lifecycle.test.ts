@@ -284,6 +284,15 @@ t.test('a drain that takes longer than Fastify gives a close is cut short and sa
   t.match(server.loud, [{ limit: 'pluginTimeout', value: 2_000, msg: /^the drain was cut short/ }])
 })
 
+t.test('a drain that has all the time that it needs says nothing, however little Fastify gives a close', async (t) => {
+  for (const pluginTimeout of [500, 2_000, 10_000]) {
+    const server = await start(t, { drain: { rate: 500, timeout: 20_000 }, fastify: { pluginTimeout } })
+    if (pluginTimeout > 2_000) await connect(server, { rooms: ['chat/1'], token: server.token('a') })
+    await server.app.close()
+    t.same(server.loud, [])
+  }
+})
+
 t.test('a peer that stops in the middle of a body holds up a close for no longer than a second', async (t) => {
   let begun = (): void => {}
   const isUnderWay = new Promise<void>((resolve) => { begun = resolve })

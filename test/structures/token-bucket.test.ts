@@ -1,5 +1,6 @@
 import t from 'tap'
 import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
+import { Buckets } from '../../lib/structures/buckets.js'
 import { TokenBucket } from '../../lib/structures/token-bucket.js'
 import { UserRateLimiter } from '../../lib/endpoint/user-rate-limiter.js'
 
@@ -67,4 +68,15 @@ t.test('HTTP callers have a bucket by user, and no more users are kept than fit'
   t.doesNotThrow(() => { rates.spend('bob') })
   for (let i = 0; i < 10_001; i++) rates.spend(`user-${i}`)
   t.doesNotThrow(() => { rates.spend('ada') }, 'the oldest went first: a memory that is bounded forgets')
+})
+
+t.test('a bucket that was forgotten among others counts as it is for whoever has kept it', async (t) => {
+  const rate = { messages: 1, burst: 2 }
+  const buckets = new Buckets(1)
+  const own = buckets.of('a', rate, 0)
+  own.take(0, 2)
+  buckets.of('b', rate, 0)
+  t.equal(buckets.size, 1)
+  t.equal(buckets.of('a', rate, 0, own), own)
+  t.ok(buckets.of('a', rate, 0).take(0) > 0)
 })

@@ -6,6 +6,7 @@ import { ExpiringMap } from '../../structures/expiring-map.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
 import { every } from '../../structures/timers.js'
 import type { AdapterHost, ControlMessage, PresenceChange, Publication, Published, RoomSettings } from '../adapter.js'
+import { leastKept } from '../broker/asked-again.js'
 import { Undecodable } from '../broker/decode.js'
 import { MemoryAdapter, type MemoryOptions } from '../memory/adapter.js'
 import type { End } from '../memory/presence.js'
@@ -32,9 +33,8 @@ const SWEEP = 1_000
 const SELDOM = 60
 /** Rooms of a worker that has gone which one turn of the event loop leaves. */
 const LEFT = 500
-/** Milliseconds within which a publication without a key is asked for again, and how many are known again. */
-const AGAIN = 30_000
-const MAX_UNKEYED = 10_000
+/** Publications without a key that are known again. */
+const MAX_UNKEYED = 100_000
 /** What is told of a worker that has gone. */
 const LEAVING: ControlMessage = { type: 'node', state: 'leaving' }
 /** What ends something that a worker holds: it has to happen whenever it comes, since nothing else ends that. */
@@ -95,7 +95,7 @@ export class Space {
   readonly #left: Array<{ readonly node: Node, readonly rooms: Iterator<string> }> = []
   readonly #leaving = new Slices(() => this.#leaveSome())
   /** Publications without a key, by the one under which they are asked for again, and their positions. */
-  readonly #unkeyed = new ExpiringMap<{ readonly position: Position | undefined }>(MAX_UNKEYED)
+  readonly #unkeyed = new ExpiringMap<Omit<Published, 'recipients'>>(MAX_UNKEYED)
   readonly #sweeper: NodeJS.Timeout
   #sweeps = 0
   #secret: string | undefined
@@ -242,12 +242,15 @@ export class Space {
     try {
       // Nothing that `#event` does takes time, so the answer is there at once.
       const { position } = this.#core.publish(room, publication, settings) as Published
-      if (idempotencyKey === undefined) {
-        this.#unkeyed.set(keyOf(room, keyOfCall(node.tag, this.#running)), { position }, now + AGAIN, now)
-      }
-      if (ack === undefined) return { position }
       const nodes = this.#rooms.get(room)
-      return { nodes: (nodes?.size ?? 0) - (nodes?.has(node) === true ? 1 : 0) }
+      const answer = ack === undefined
+        ? { position }
+        : { nodes: (nodes?.size ?? 0) - (nodes?.has(node) === true ? 1 : 0) }
+      if (idempotencyKey === undefined) {
+        const key = keyOf(room, keyOfCall(node.tag, this.#running))
+        this.#unkeyed.set(key, answer, now + leastKept(node.timeout), now)
+      }
+      return answer
     } finally {
       this.#runner = undefined
     }

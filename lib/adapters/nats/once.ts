@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import type { PubAck } from '@nats-io/jetstream'
 import { keyOf } from '../../protocol/key.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { NatsLink } from './link.js'
@@ -53,8 +52,8 @@ export class NatsOnce {
     const { link, setup } = this.#options
     if (setup === undefined || !link.isUp || !mayAsk()) return false
     try {
-      const take = async (): Promise<PubAck> => await link.publish(this.#plan.subjects[0]!, '', { msgID })
-      return (await setup.use(this.#plan, take, 'change')).duplicate
+      const { duplicate } = await setup.use(this.#plan, () => link.publish(this.#plan.subjects[0]!, '', { msgID }))
+      return duplicate
     } catch {
       // Events that are not kept need no broker; the key then holds on this node only.
       return false

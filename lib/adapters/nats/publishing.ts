@@ -1,6 +1,5 @@
 import { inPart, isUncertain, Refusal } from '../../errors/refusal.js'
 import type { Position } from '../../protocol/position.js'
-import { ExpiringMap } from '../../structures/expiring-map.js'
 import { after } from '../../structures/timers.js'
 import type { AdapterHost, Publication, Published, RoomSettings } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
@@ -13,6 +12,7 @@ import { messageIdOf, type NatsOnce } from './once.js'
 import type { NatsStreams } from './streams.js'
 import { tokenOf } from './tokens.js'
 import type { LogicalVersions } from './versions.js'
+import { Handed } from '../broker/handed.js'
 import type { Repeats } from '../broker/repeats.js'
 import type { FollowedStream } from '../broker/tail.js'
 import { decodePayload, encodeClear, encodePayload } from '../broker/payload.js'
@@ -88,15 +88,12 @@ interface ValueSet { readonly version?: number }
 
 /** Milliseconds that a live event waits for its own echo before this node delivers it itself. */
 const ECHO = 1_000
-/** Milliseconds for which an echo may still come after that. */
-const LATE = 10_000
 
 /** Publishes this node's events, from the call to the result. */
 export class NatsPublishing {
   readonly #options: NatsPublishingOptions
   readonly #own = new Map<string, Own>()
-  /** Events that were delivered here without their echo, which may still come. */
-  readonly #handed = new ExpiringMap<true>(10_000)
+  readonly #handed = new Handed()
   #count = 0
 
   constructor (options: NatsPublishingOptions) {
@@ -330,8 +327,7 @@ export class NatsPublishing {
     if (own.recipients !== undefined) return { recipients: await own.recipients }
     // Who comes from now on hears its echo.
     if (!isSubscribed(room)) return { recipients: 0 }
-    const now = performance.now()
-    this.#handed.set(origin, true, now + LATE, now)
+    this.#handed.add(origin)
     return { recipients: await this.#handOver(room, payload) }
   }
 
@@ -363,9 +359,7 @@ export class NatsPublishing {
   }
 
   /** Whether an event that came by the subscription has been delivered already. */
-  isRepeated (origin: string): boolean {
-    return this.#handed.size > 0 && this.#handed.get(origin, performance.now()) !== undefined
-  }
+  isRepeated (origin: string): boolean { return this.#handed.has(origin) }
 
   /** Tells that an event was delivered; if it is this node's, its publisher is told. */
   delivered (origin: string, recipients: Awaitable<number>, position?: Position): void {

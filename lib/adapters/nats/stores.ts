@@ -10,7 +10,7 @@ import type { NatsClock } from './clock.js'
 import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
 import { decoded, type NatsState, type Step } from './state.js'
 import { momentIn, raised, type LastingDenials } from './lasting-denials.js'
-import { away } from './link.js'
+import { inPart } from '../../errors/refusal.js'
 import { stateKey } from './tokens.js'
 
 /** One key holds all holders of one limit, so that taking the last slot is one step. */
@@ -154,7 +154,7 @@ export function natsDenials (
       if (version !== undefined) await raise(stateKey('version', subject), version)
       await raise(stateKey('denial', subject), end).catch((error: unknown) => {
         // An earlier denial that is in force counts as this one by now.
-        throw version === undefined ? error : away('unknown')
+        throw version === undefined ? error : inPart(error)
       })
       await lasting.note(subject, end)
     },

@@ -5,10 +5,10 @@ import type { Position } from '../../protocol/position.js'
 import { after } from '../../structures/timers.js'
 import type { AdapterHost, Publication, Published, RoomSettings } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
+import { Handed } from '../broker/handed.js'
 import { LEARN, leastKept } from '../broker/asked-again.js'
 import { Deadline } from '../broker/deadline.js'
 import { within } from '../broker/patience.js'
-import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
 import { Unreachable } from './unreachable.js'
@@ -63,8 +63,6 @@ interface Own {
 
 /** Milliseconds that a live event waits for its own echo before this node delivers it itself. */
 const ECHO = 1_000
-/** Milliseconds for which an echo may still come after that. */
-const LATE = 10_000
 /** Milliseconds between two requests for the result of a publication. */
 const AGAIN = 20
 /** A server that may take away a key of which it has no room for. */
@@ -74,8 +72,7 @@ const EVICTS = /^maxmemory:[1-9][^]*^maxmemory_policy:(?!noeviction)/m
 export class Publishing {
   readonly #options: PublishingOptions
   readonly #own = new Map<string, Own>()
-  /** Events that were delivered here without their echo, which may still come. */
-  readonly #handed = new ExpiringMap<true>(10_000)
+  readonly #handed = new Handed()
   #count = 0
 
   constructor (options: PublishingOptions) {
@@ -307,17 +304,14 @@ export class Publishing {
     const { host, isSubscribed } = this.#options
     // Who comes from now on hears its echo.
     if (!isSubscribed(room)) return (own.recipients = 0)
-    const now = performance.now()
-    this.#handed.set(own.origin, true, now + LATE, now)
+    this.#handed.add(own.origin)
     const at = kind === 'l' && version !== undefined ? { version } : {}
     own.recipients = host.event(room, decodePayload(room, own.payload, at))
     return own.recipients
   }
 
   /** Whether an event that came by the subscription has been delivered already. */
-  isRepeated (origin: string): boolean {
-    return this.#handed.size > 0 && this.#handed.get(origin, performance.now()) !== undefined
-  }
+  isRepeated (origin: string): boolean { return this.#handed.has(origin) }
 
   /** Tells that an event was delivered; if it is this node's, its publisher is told. */
   delivered (origin: string, recipients: Awaitable<number>, position?: Position): void {

@@ -25,7 +25,7 @@ export const diagnosis: Part = ({ url, line, options: { fetch: ask = globalThis.
         return now() - begun > line.timeout / 2 ? LATE : BLOCKED
       } catch (error) {
         const { cause } = error as { cause?: { code: string } }
-        if (isThere) return broken(error, 'cors_refused', `${url} lets no page of this origin in, or is no endpoint`)
+        if (isThere && !signal.aborted) return broken(error, 'cors_refused', `${url} lets no page of this origin in, or is no endpoint`)
         // A page does not learn why a request failed. If there is an answer where it need not be readable, then CORS
         // headers are missing, or the server has just started. What is asked for there needs no credential.
         isThere = here.location && ask && await ask(url.replace(/^ws/, 'http') + '/client.js', {

@@ -48,6 +48,8 @@ export class Notices {
   /** Lines whose first notice may be sent now. */
   readonly #ready = new Set<Line>()
   #underWay = 0
+  /** While the circuit is open nobody is asked for; one wait is for all lines. */
+  #paused: NodeJS.Timeout | undefined
   #bytes = 0
   #isOver = false
   #onEmpty: (() => void) | undefined
@@ -91,11 +93,13 @@ export class Notices {
           clearTimeout(timer)
           resolve()
         }
+        this.#resume()
         for (const line of this.#lines.values()) if (line.timer !== undefined) this.#isReady(line)
         this.#run()
       })
     }
     this.#isOver = true
+    this.#resume()
     for (const { timer } of this.#lines.values()) clearTimeout(timer)
     return this.size
   }
@@ -103,7 +107,7 @@ export class Notices {
   /** Sends as much as may be under way. */
   #run (): void {
     for (const line of this.#ready) {
-      if (this.#isOver || this.#underWay === AT_ONCE) return
+      if (this.#isOver || this.#paused !== undefined || this.#underWay === AT_ONCE) return
       this.#ready.delete(line)
       void this.#next(line)
     }
@@ -115,7 +119,9 @@ export class Notices {
     this.#underWay++
     const wait = await this.#tell(notice!)
     this.#underWay--
-    if (wait === undefined) {
+    if (wait === 'open') {
+      if (line.notices.size > 0) this.#ready.add(line)
+    } else if (wait === undefined) {
       line.tries = 0
       // The others go first.
       if (line.notices.size > 0) this.#ready.add(line)
@@ -129,14 +135,26 @@ export class Notices {
     this.#run()
   }
 
+  #pause (wait: number): void {
+    this.#paused ??= after(() => {
+      this.#resume()
+      this.#run()
+    }, wait)
+  }
+
+  #resume (): void {
+    clearTimeout(this.#paused)
+    this.#paused = undefined
+  }
+
   #isReady (line: Line): void {
     clearTimeout(line.timer)
     line.timer = undefined
     this.#ready.add(line)
   }
 
-  /** @returns milliseconds until the notice is tried again; `undefined` where it is over */
-  async #tell (notice: Notice): Promise<number | undefined> {
+  /** @returns milliseconds until the notice is tried again, `open` where the circuit says; nothing where it is over */
+  async #tell (notice: Notice): Promise<number | 'open' | undefined> {
     const { hook, id, body, since, line: { userId, tries } } = notice
     const { settings, counts, times } = this.#backend
     notice.isUnderWay = true
@@ -157,8 +175,12 @@ export class Notices {
         this.#over(notice)
         return undefined
       }
+      if (failure.reason === 'open') {
+        this.#pause(failure.retryAfter!)
+        return 'open'
+      }
       const own = Math.min(LONGEST, times.again * 2 ** tries) * (0.5 + Math.random())
-      return failure.reason === 'open' ? failure.retryAfter! : Math.max(failure.retryAfter ?? 0, own)
+      return Math.max(failure.retryAfter ?? 0, own)
     } finally {
       notice.isUnderWay = false
     }
