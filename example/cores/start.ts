@@ -9,8 +9,13 @@ if (cluster.isPrimary) {
   for (let count = 0; count < workers; count++) cluster.fork()
 
   let isStopping = false
+  let running = workers
   cluster.on('exit', ({ process: { pid } }, code, signal) => {
-    if (isStopping) return
+    if (isStopping) {
+      // What else this process has open, a loader of modules for example, must not keep it.
+      if (--running === 0) process.exit()
+      return
+    }
     console.log(`worker ${pid} ended by ${signal ?? code}; another one takes its place`)
     cluster.fork()
   })
