@@ -23,7 +23,7 @@ t.test('the packed package, as an app installs it', { skip }, async (t) => {
   await t.test('the tarball names no file that is not in it, by an import or by a source map', async (t) => {
     const held = new Set(tarball.files)
     const belongs = new RegExp('^(dist/.+\\.(js|d\\.ts)|README\\.md|LICENSE|CHANGELOG\\.md|package\\.json|realtime\\.schema\\.json|' +
-      'llms\\.txt|skills/fastify-realtime/SKILL\\.md)$')
+      'llms\\.txt|skills/fastify-realtime/SKILL\\.md|SECURITY\\.md|docs/.+\\.(md|svg))$')
     t.same(tarball.files.filter((path) => !belongs.test(path)), [])
     const absent: string[] = []
     for (const path of tarball.files.filter((path) => path.startsWith('dist/'))) {
@@ -38,6 +38,16 @@ t.test('the packed package, as an app installs it', { skip }, async (t) => {
     t.same(absent, [])
     t.ok(held.has('dist/index.js') && held.has('dist/client/index.d.ts'))
     t.ok(held.has('llms.txt') && held.has('skills/fastify-realtime/SKILL.md'), 'what assistants read is in it')
+  })
+
+  await t.test('each page to which the README leads is in it', async (t) => {
+    const links = [...readFileSync(join(unpacked, 'README.md'), 'utf8').matchAll(/\]\(((?:docs\/|SECURITY)[^)#]*)/g)]
+    const pages = links.map(([, path]) => path!).filter((path) => !path.endsWith('.png'))
+    t.ok(pages.length > 40, `${pages.length} links`)
+    const isHeld = (page: string): boolean => {
+      return tarball.files.some((path) => page.endsWith('/') ? path.startsWith(page) : path === page)
+    }
+    t.same(pages.filter((page) => !isHeld(page)), [])
   })
 
   await t.test('its command runs', async (t) => {
