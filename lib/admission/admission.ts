@@ -6,13 +6,15 @@ import { hasEnded, isExpired } from '../auth/expiry.js'
 import type { Credential, Credentials } from '../auth/credentials.js'
 import type { Identity } from '../connection/identity.js'
 import type { Peer } from './peer.js'
-import { followed, isUnnamed, peek, queryOf, readCursor, requestOf, type Kind, type Query } from './query.js'
+import {
+  followed, isUnnamed, partsOfCursor, peek, queryOf, readCursor, requestOf, type Kind, type Query
+} from './query.js'
 import type { Readiness } from './readiness.js'
 import type { RequestedRoom } from '../rooms/joining.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
 import { checkOrigin, pageOf } from './origin.js'
 import type { Settings } from '../options/resolve.js'
-import type { Cursor } from '../protocol/cursor.js'
+import type { Cursor, CursorParts } from '../protocol/cursor.js'
 import type { ConnectionIds } from './connection-ids.js'
 import type { RefusedUpgrades, Asker } from '../server/refused-upgrades.js'
 import type { Hub } from '../rooms/hub.js'
@@ -84,6 +86,7 @@ interface Asked {
   readonly request: FastifyRequest
   readonly kind: Kind
   readonly query: Query
+  readonly parts: CursorParts | undefined
   readonly names: readonly string[]
   readonly credential: Credential | undefined
   /** Whether it takes slots, unless it is a poll of a connection of this node. */
@@ -124,7 +127,8 @@ export class Admission {
     const since = revocations.moment
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
     const query = queryOf(request, kind)
-    const polled = kind === 'polling' ? peek(query) : undefined
+    const parts = partsOfCursor(query)
+    const polled = kind === 'polling' ? peek(query, parts) : undefined
     const named = kind === 'uplink' ? ownOf(request) : polled
     this.#checkReady(named)
     this.#proxyWarning.look(request)
@@ -150,7 +154,7 @@ export class Admission {
     }
     const ending = polled === undefined ? undefined : this.#options.untold.takeEnding(polled)
     if (ending !== undefined) throw ending
-    const asked: Asked = { request, kind, query, names, credential, isHeld, since }
+    const asked: Asked = { request, kind, query, parts, names, credential, isHeld, since }
     const identity = named !== undefined
       ? this.#identifyAgain(request, credential, named)
       : auth.identify(request, credential)
@@ -199,7 +203,7 @@ export class Admission {
     const found = names.map((name) => inRoom(name, () => rooms.resolve(name)))
     const builtIn = access.builtIn(identity.userId)
     const cursorRooms = builtIn.length === 0 ? names : [...names, ...builtIn.filter((name) => !names.includes(name))]
-    const cursor = readCursor(query, cursorRooms)
+    const cursor = readCursor(query, asked.parts, cursorRooms)
     const former = followed(query, cursor)
     const known = kind === 'polling' && former !== undefined ? this.#known(former, identity.userId) : undefined
     // A poll without a cursor may enter other rooms, whichever connection it continues.
@@ -292,6 +296,7 @@ export class Admission {
    */
   #checkReady (own: string | undefined, userId?: string): void {
     const { readiness, find } = this.#options
+    if (readiness.isAccepting) return
     const peer = own === undefined || !readiness.isServing ? undefined : find(own)
     if (peer?.isOpen !== true || (userId !== undefined && peer.userId !== userId)) readiness.check()
   }

@@ -1,7 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
-import { decodeCursor, formerOf, MAX_CURSOR, type Cursor, type CursorEntry } from '../protocol/cursor.js'
+import {
+  connectionOf, formerOf, partsOf, readParts, type Cursor, type CursorEntry, type CursorParts
+} from '../protocol/cursor.js'
 import { isKnown } from '../protocol/frames.js'
 import { EPOCH, isOffset, type Position } from '../protocol/position.js'
 import { ALL } from '../rooms/built-in.js'
@@ -31,12 +33,15 @@ export function queryOf ({ query, headers }: FastifyRequest, kind: Kind): Query 
   return typeof last === 'string' && last !== '' ? { ...query as Query, since: last } : query as Query
 }
 
+/** Takes the cursor of a request apart, before its room list is known. */
+export function partsOfCursor ({ since }: Query): CursorParts | undefined {
+  return typeof since === 'string' && since !== '' ? partsOf(since) : undefined
+}
+
 /** Reads the id of the connection that a poll continues before its room list is known. */
-export function peek ({ since, connection }: Query): string | undefined {
+export function peek ({ since, connection }: Query, parts: CursorParts | undefined): string | undefined {
   if (since === undefined || since === '') return newestOf(connection)
-  if (typeof since !== 'string' || since.length > MAX_CURSOR) return undefined
-  const [, id] = Buffer.from(since, 'base64url').toString('latin1').split('.')
-  return id
+  return parts === undefined ? undefined : connectionOf(parts)
 }
 
 /**
@@ -49,10 +54,13 @@ export function followed (query: Query, cursor: Cursor | undefined): string | un
 
 function newestOf (connections: unknown): string | undefined { return formerOf(connections)?.split(',', 1)[0] }
 
-export function readCursor (query: Query, rooms: readonly string[]): Cursor | undefined {
-  const { since } = query
+export function readCursor (
+  { since }: Query,
+  parts: CursorParts | undefined,
+  rooms: readonly string[]
+): Cursor | undefined {
   if (since === undefined || since === '') return undefined
-  const cursor = typeof since === 'string' ? decodeCursor(since, rooms) : undefined
+  const cursor = parts === undefined ? undefined : readParts(parts, rooms)
   if (cursor === undefined) {
     throw new Refusal('invalid_message', { message: 'since is no cursor of this list of rooms' })
   }
@@ -60,18 +68,15 @@ export function readCursor (query: Query, rooms: readonly string[]): Cursor | un
 }
 
 export function requestOf (query: Query, cursor: Cursor | undefined, index: number, name: string): JoinRequest {
-  const last = numberOf(query.last)
   const entry = cursor?.entries[index]
-  const since = entry?.position ?? positionOf(query.at, index, name)
-  const former = formerOf(cursor?.connection, query.connection)
-  const known = knownOf(entry, query.known, index)
+  const last = numberOf(query.last)
   return {
-    ...(since === undefined ? {} : { since }),
-    ...(last === undefined ? {} : { last }),
-    ...(former === undefined ? {} : { former }),
-    ...(known === undefined ? {} : { known }),
-    ...(entry?.version === undefined ? {} : { version: entry.version }),
-    ...(entry?.presence === undefined ? {} : { sequence: entry.presence })
+    since: entry?.position ?? positionOf(query.at, index, name),
+    last,
+    former: formerOf(cursor?.connection, query.connection),
+    version: entry?.version,
+    known: knownOf(entry, query.known, index),
+    sequence: entry?.presence
   }
 }
 

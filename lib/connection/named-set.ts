@@ -36,10 +36,11 @@ export class NamedSet<H extends Named> {
 
   /** All handles as a copy, because their owners leave rooms while they walk through it. */
   all (): H[] {
-    const all: H[] = []
-    if (this.#first !== undefined) all.push(this.#first)
-    if (this.#second !== undefined) all.push(this.#second)
-    if (this.#more !== undefined) all.push(...this.#more.values())
-    return all
+    const [first, second, more] = [this.#first, this.#second, this.#more]
+    // A list that is written at once takes no room to grow, and polls ask for several of them each time.
+    const few = first === undefined
+      ? second === undefined ? [] : [second]
+      : second === undefined ? [first] : [first, second]
+    return more === undefined ? few : [...few, ...more.values()]
   }
 }

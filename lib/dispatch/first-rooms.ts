@@ -8,7 +8,7 @@ import type { Awaitable } from '../structures/awaitable.js'
 import { costOf } from '../structures/token-bucket.js'
 import type { ErrorReplies } from './error-replies.js'
 import { commit, type JoinPreparation, type PreparedJoin } from './join-preparation.js'
-import type { JoinResult, RefusedRoom } from './joins.js'
+import type { JoinResult, RefusedRoom } from './join-result.js'
 import { lookAtRooms, type RoomLimit } from './room-limit.js'
 import type { RoomOrder } from './room-order.js'
 

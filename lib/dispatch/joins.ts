@@ -3,25 +3,27 @@ import { whoIs, type Peer } from '../admission/peer.js'
 import type { Slots } from '../admission/slots.js'
 import type { Revocations } from '../auth/revocations.js'
 import type { Identity } from '../connection/identity.js'
-import { isForNow, isUnavailable, Refusal } from '../errors/refusal.js'
+import { isUnavailable, Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { codes, isCode, isForGood, type EndReason } from '../protocol/codes.js'
 import { formerOf } from '../protocol/cursor.js'
 import type { JoinCommand } from '../protocol/frames.js'
 import type { Hub } from '../rooms/hub.js'
-import type { RequestedRoom, JoinRequest } from '../rooms/joining.js'
+import type { JoinRequest, RequestedRoom } from '../rooms/joining.js'
 import { MemberLists } from '../rooms/member-lists.js'
+import type { Awaitable } from '../structures/awaitable.js'
 import { costOf } from '../structures/token-bucket.js'
 import { LeaveContext } from './contexts.js'
 import { takenOut, type Departures } from './departures.js'
 import type { ErrorReplies } from './error-replies.js'
 import { commit, sourceOf, type Entered, type JoinPreparation, type PreparedJoin } from './join-preparation.js'
 import { LateJoins, type LateJoin } from './late-joins.js'
+import type { RefusedRoom, TakenRooms } from './join-result.js'
+import { Resumption, type Resumable, type ResumptionHost } from './resumption.js'
 import { lookAtRooms, type RoomLimit } from './room-limit.js'
 import type { RoomOrder } from './room-order.js'
 import type { Untold } from './untold.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
-import type { JoinData } from '../protocol/server-frames.js'
 import type { Membership } from '../rooms/membership.js'
 
 export interface JoinsOptions extends RoomLimit {
@@ -41,22 +43,6 @@ export interface JoinsOptions extends RoomLimit {
 /** What a poll is told whose room has too many frames waiting. */
 const TOO_MANY = { message: 'too many frames wait for this room', retryAfter: 1_000 }
 
-/** The result of entering one room. */
-export type JoinResult = { readonly name: string, readonly data: JoinData } | RefusedRoom
-
-export interface RefusedRoom { readonly name: string, readonly refusal: Refusal }
-
-/**
- * The results for the rooms of a poll. `start` lets the events of a room in; it is called in the turn in which the
- * answer can name the room.
- */
-export interface TakenRooms {
-  readonly entered: readonly JoinResult[]
-  readonly starts: ReadonlyArray<() => void>
-  /** Rooms that were refused again; the answer tells of them. */
-  readonly refused: readonly RefusedRoom[]
-}
-
 /**
  * Moves open connections into rooms and out of them: by their own commands, by the server, and from poll to poll. Only
  * the first rooms of a connection are entered another way, by `FirstRooms`.
@@ -64,10 +50,16 @@ export interface TakenRooms {
 export class Joins {
   readonly #options: JoinsOptions
   readonly #late: LateJoins
+  readonly #resumptions: ResumptionHost
 
   constructor (options: JoinsOptions) {
     this.#options = options
     this.#late = new LateJoins(async (late) => await this.#joinByServerInOrder(late))
+    this.#resumptions = {
+      rooms: options.rooms,
+      memberLists: () => this.#memberLists(),
+      enterAgain: async (resumable, entry) => await this.#enterAgain(resumable, entry)
+    }
   }
 
   stop (): void { this.#late.stop() }
@@ -323,52 +315,20 @@ export class Joins {
    * @param missing rooms that were refused before, or that are named for the first time
    * @param isCurrent returns false once the poll was answered or given up; the next poll does the rest then
    */
-  async resume (
+  resume (
     connection: Peer,
     entries: readonly RequestedRoom[],
     since: number,
     missing: ReadonlySet<string> | undefined,
     isCurrent: () => boolean
-  ): Promise<TakenRooms> {
-    const begun: Array<{ readonly membership: Membership, readonly start: () => void }> = []
-    const entered: JoinResult[] = []
-    const refused: RefusedRoom[] = []
-    const lists = this.#memberLists()
-    for (const entry of entries) {
-      if (!isCurrent()) break
-      const { name, request } = entry
-      const membership = connection.rooms.get(name)
-      if (membership !== undefined) {
-        const { data, start } = await this.#options.rooms.rejoin(membership, request)
-        // The server may have removed it meanwhile.
-        if (connection.rooms.get(name) !== membership) continue
-        entered.push({ name, data: lists.fitJoin(data) })
-        begun.push({ membership, start })
-      } else if (missing?.has(name) === true) {
-        const result = await this.#enterAgain(connection, entry, since, isCurrent)
-        if (result === undefined) continue
-        if ('start' in result) {
-          entered.push({ name, data: lists.fitJoin(result.data) })
-          begun.push(result)
-        } else if (isForNow(result.refusal)) refused.push(result)
-        else {
-          entered.push(result)
-          connection.sendSurely({ type: 'error', room: name, data: result.refusal.data })
-        }
-      }
-    }
-    connection.charge(costOf(lists.bytes))
-    // One busy room could fill each answer alone.
-    const starts = begun.sort((a, b) => b.membership.waited - a.membership.waited).map(({ start }) => start)
-    return { entered, starts, refused }
+  ): Awaitable<TakenRooms> {
+    return new Resumption(this.#resumptions, { connection, entries, since, missing, isCurrent }).run()
   }
 
   /** @returns `undefined` when the server has put it into the room meanwhile, or the poll is over */
   async #enterAgain (
-    connection: Peer,
-    { name, found, request }: RequestedRoom,
-    since: number,
-    isCurrent: () => boolean
+    { connection, since, isCurrent }: Resumable,
+    { name, found, request }: RequestedRoom
   ): Promise<Entered | RefusedRoom | undefined> {
     const { replies } = this.#options
     const entered = await this.#inOrder(connection, name, async () => {

@@ -120,7 +120,7 @@ export class Endpoint {
     const schema = { ...route.schema } as FastifySchema
     const head: Handler = async (_request, reply) => await reply.headers(ANSWER_HEADERS).send()
     // An upgrade is over in the turn that brought it, so it is no promise.
-    const get = (request: FastifyRequest, reply: FastifyReply): Promise<unknown> | undefined => {
+    const get = (request: FastifyRequest, reply: FastifyReply): unknown => {
       if (!request.ws) return this.#get(request, reply)
       this.#upgrades.open(request, reply, admittedOf(request))
       return undefined
@@ -243,16 +243,16 @@ export class Endpoint {
 
   // Streams and polls
 
-  async #get (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  #get (request: FastifyRequest, reply: FastifyReply): unknown {
     const admitted = admittedOf(request)
     switch (admitted.kind) {
       case 'verdict':
-        return await sendJson(reply.headers(ANSWER_HEADERS), {
+        return sendJson(reply.headers(ANSWER_HEADERS), {
           userId: admitted.identity.userId,
           rooms: admitted.entries.map(({ name }) => name)
         })
       case 'sse': return this.#streams.open(request, reply, admitted)
-      default: return await this.#poll.answer(request, reply, admitted)
+      default: return this.#poll.answer(request, reply, admitted)
     }
   }
 

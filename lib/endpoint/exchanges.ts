@@ -9,7 +9,7 @@ import { DeadlineQueue } from '../structures/deadline-queue.js'
 import { inTurns } from '../structures/slices.js'
 import { after } from '../structures/timers.js'
 import { takenBy } from '../transports/taken.js'
-import { IdleLimits } from './idle-limits.js'
+import { IdleLimits, type Lifted } from './idle-limits.js'
 import { PacedAnswer } from './paced-answer.js'
 
 /** Sockets that are ended in one turn of the event loop. */
@@ -20,7 +20,10 @@ interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly transport: EventEmitter | undefined
-  readonly callbacks: Array<() => void>
+  /** What calls back when it is over. */
+  over: (() => void) | undefined
+  /** What is lifted while it waits. */
+  lifted: Lifted | undefined
   /** Bytes that the kernel had accepted from its socket when the peer was last seen to read, and looks from then on. */
   taken: number
   looks: number
@@ -63,9 +66,12 @@ export class Exchanges {
   begin (request: IncomingMessage, response: ServerResponse): void {
     const transport: EventEmitter | undefined = (request as Streamed).stream ??
       (request as { socket?: EventEmitter }).socket
-    const exchange: Exchange = { request, response, transport, callbacks: [], taken: 0, looks: 0, paced: undefined }
+    const exchange: Exchange = {
+      request, response, transport, over: undefined, lifted: undefined, taken: 0, looks: 0, paced: undefined
+    }
     this.#open.set(request, exchange)
-    response.once('close', () => { this.#end(exchange) })
+    // Each of them ends it once, so that none has to be taken away, as `once` would.
+    response.on('close', () => { this.#end(exchange) })
     if (transport === undefined) return
     let all = this.#ofTransport.get(transport)
     if (all === undefined) {
@@ -81,11 +87,22 @@ export class Exchanges {
   whenOver (request: IncomingMessage, callback: () => void): void {
     const exchange = this.#open.get(request)
     if (exchange === undefined) callback()
-    else exchange.callbacks.push(callback)
+    else if (exchange.over === undefined) exchange.over = callback
+    else {
+      // There are one or two of them, for which a list would take more room.
+      const before = exchange.over
+      exchange.over = () => {
+        before()
+        callback()
+      }
+    }
   }
 
   /** Tells that a request may be idle for longer than the server allows, until it is over. */
-  mayIdle (request: IncomingMessage): void { this.whenOver(request, this.#idleLimits.lift(request)) }
+  mayIdle (request: IncomingMessage): void {
+    const exchange = this.#open.get(request)
+    if (exchange !== undefined && exchange.lifted === undefined) exchange.lifted = this.#idleLimits.lift(request)
+  }
 
   isOpen (request: IncomingMessage): boolean { return this.#open.has(request) }
 
@@ -129,11 +146,12 @@ export class Exchanges {
   }
 
   #end (exchange: Exchange): void {
-    const { request, transport, callbacks } = exchange
+    const { request, transport, lifted, over } = exchange
     if (!this.#open.delete(request)) return
     this.#unread.delete(exchange)
     if (transport !== undefined) this.#ofTransport.get(transport)?.delete(exchange)
-    for (const callback of callbacks) callback()
+    if (lifted !== undefined) this.#idleLimits.release(lifted)
+    over?.()
     if (this.#open.size === 0) this.#drained?.()
   }
 

@@ -7,7 +7,8 @@ type Limited = Partial<Pick<Socket, 'timeout' | 'setTimeout'>>
 /** With HTTP/2 a request has its own stream. */
 interface Streamed { readonly stream?: { readonly session?: Limited } }
 
-interface Lifted {
+export interface Lifted {
+  readonly limited: Limited
   /** Requests that are under way on it. */
   requests: number
   readonly limit: number
@@ -20,21 +21,25 @@ interface Lifted {
 export class IdleLimits {
   readonly #lifted = new WeakMap<Limited, Lifted>()
 
-  /** @returns what sets the limit again, once no other request waits there; to be called when the request is over */
-  lift (request: IncomingMessage): () => void {
+  /** @returns what is to be released when the request is over; nothing where there is no limit */
+  lift (request: IncomingMessage): Lifted | undefined {
     const limited: Limited | undefined = request.httpVersionMajor === 1
       ? request.socket
       : (request as Streamed).stream?.session
-    if (limited?.setTimeout === undefined) return () => undefined
-    const lifted = this.#lifted.get(limited) ?? { requests: 0, limit: limited.timeout ?? 0 }
+    if (limited?.setTimeout === undefined) return undefined
+    const lifted = this.#lifted.get(limited) ?? { limited, requests: 0, limit: limited.timeout ?? 0 }
     this.#lifted.set(limited, lifted)
     lifted.requests++
     limited.setTimeout(0)
-    return () => {
-      if (--lifted.requests > 0) return
-      this.#lifted.delete(limited)
-      // On a socket that is kept alive, Node has set the limit for the next request by now.
-      if (limited.timeout === 0) limited.setTimeout?.(lifted.limit)
-    }
+    return lifted
+  }
+
+  /** Sets the limit again, once no other request waits there. */
+  release (lifted: Lifted): void {
+    const { limited, limit } = lifted
+    if (--lifted.requests > 0) return
+    this.#lifted.delete(limited)
+    // On a socket that is kept alive, Node has set the limit for the next request by now.
+    if (limited.timeout === 0) limited.setTimeout?.(limit)
   }
 }

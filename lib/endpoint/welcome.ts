@@ -1,5 +1,5 @@
 import type { Peer } from '../admission/peer.js'
-import type { JoinResult } from '../dispatch/joins.js'
+import type { JoinResult } from '../dispatch/join-result.js'
 import type { Settings } from '../options/resolve.js'
 import { Packet } from '../protocol/packet.js'
 import { frameText } from '../protocol/websocket-frame.js'

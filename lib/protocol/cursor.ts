@@ -25,18 +25,28 @@ export interface Cursor {
 }
 
 const VERSION = '1'
+/** Parts of a cursor before those of its rooms. */
+const HEAD = 3
 /** A room that the peer is out of; a node of an earlier version reads it as one without a place. */
 const OUT = '-:'
 
 /** Four bytes (FNV-1a) that tell the cursor of another list of rooms apart. */
 export function hashRooms (rooms: readonly string[]): string {
   let hash = 0x811c9dc5
-  for (const char of rooms.join(' ')) {
-    hash ^= char.charCodeAt(0)
+  const text = rooms.length === 1 ? rooms[0]! : rooms.join(' ')
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    hash ^= code
     hash = Math.imul(hash, 0x01000193)
+    // Of the two halves of a character the first one counts alone, as it does on nodes of earlier versions.
+    if (isHighHalf(code) && isLowHalf(text.charCodeAt(index + 1))) index++
   }
   return (hash >>> 0).toString(16).padStart(8, '0')
 }
+
+function isHighHalf (code: number): boolean { return code >= 0xd800 && code <= 0xdbff }
+
+function isLowHalf (code: number): boolean { return code >= 0xdc00 && code <= 0xdfff }
 
 /**
  * Writes the part of a cursor that is the same for a whole stream. It has 33 bytes, a multiple of three, so that the
@@ -122,18 +132,31 @@ export const MAX_LENGTHS = 4
 /** Characters of a cursor, of 32 rooms in each of which texts grow. */
 export const MAX_CURSOR = 8_192
 
+/** The text of a cursor, taken apart; nothing in it is checked yet. */
+export type CursorParts = readonly string[]
+
+/** @returns `undefined` when it cannot be the text of a cursor */
+export function partsOf (text: string): CursorParts | undefined {
+  if (text.length > MAX_CURSOR || !/^[A-Za-z0-9_-]+$/.test(text)) return undefined
+  return Buffer.from(text, 'base64url').toString('latin1').split('.')
+}
+
+/** Returns the connection that a cursor says it is of. */
+export function connectionOf (parts: CursorParts): string | undefined { return parts[1] }
+
 /** @returns `undefined` when the text is malformed, truncated, or was made for another list of rooms */
 export function decodeCursor (text: string, rooms: readonly string[]): Cursor | undefined {
-  if (text.length > MAX_CURSOR || !/^[A-Za-z0-9_-]+$/.test(text)) return undefined
-  const [version, connection, hash, ...rest] = Buffer.from(text, 'base64url').toString('latin1').split('.')
+  const parts = partsOf(text)
+  return parts === undefined ? undefined : readParts(parts, rooms)
+}
+
+/** @returns `undefined` when a part is malformed or missing, or the cursor was made for another list of rooms */
+export function readParts (parts: CursorParts, rooms: readonly string[]): Cursor | undefined {
+  const [version, connection, hash] = parts
   if (version !== VERSION || connection === undefined || !isConnectionId(connection)) return undefined
-  if (hash !== hashRooms(rooms) || rest.length !== rooms.length) return undefined
-  const entries: CursorEntry[] = []
-  for (const part of rest) {
-    const entry = parseEntry(part)
-    if (entry === undefined) return undefined
-    entries.push(entry)
-  }
+  if (parts.length !== rooms.length + HEAD || hash !== hashRooms(rooms)) return undefined
+  const entries = parts.slice(HEAD).map(parseEntry)
+  if (!entries.every((entry) => entry !== undefined)) return undefined
   return { connection, entries }
 }
 
@@ -159,6 +182,8 @@ export const MAX_FORMER = 32
  * @returns ids joined by commas, each once, at most `MAX_FORMER`; `undefined` when there is none
  */
 export function formerOf (...given: readonly unknown[]): string | undefined {
+  const [newest, others] = given
+  if (others === undefined && given.length <= 2 && isConnectionId(newest)) return newest
   const ids = given.flatMap((each) => typeof each === 'string' ? each.split(',', MAX_FORMER) : []).filter(
     isConnectionId
   )

@@ -369,7 +369,7 @@ export class Hub {
    *
    * @param isContinued whether it polls without a break: what it reads then counts as delivered and not as resumed
    */
-  rejoin (membership: Membership, request: JoinRequest, isContinued = true): Promise<Rejoined> {
+  rejoin (membership: Membership, request: JoinRequest, isContinued = true): Awaitable<Rejoined> {
     return this.#joining.rejoin(membership, request, isContinued)
   }
 

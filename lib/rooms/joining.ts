@@ -1,5 +1,6 @@
 import type { Adapter, PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapters/adapter.js'
 import type { Position } from '../protocol/position.js'
+import type { Awaitable } from '../structures/awaitable.js'
 import type { ResolvedRoom } from './declarations.js'
 import type { KnownTexts } from './known-texts.js'
 import type { Member } from './member.js'
@@ -170,24 +171,47 @@ export class Joining {
    *
    * @param isContinued whether it polls without a break: what it reads then counts as delivered and not as resumed
    */
-  async rejoin (membership: Membership, request: JoinRequest, isContinued: boolean): Promise<Rejoined> {
+  rejoin (membership: Membership, request: JoinRequest, isContinued: boolean): Awaitable<Rejoined> {
     const { room } = membership
-    const { since, resumed } = isAtTop(room, request)
+    const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
+    return store === undefined && isAtTop(room, request)
+      ? this.#rejoined(membership, request, isContinued, { since: request.since, resumed: true })
+      : this.#rejoinLater(membership, request, isContinued, store)
+  }
+
+  async #rejoinLater (
+    membership: Membership,
+    request: JoinRequest,
+    isContinued: boolean,
+    store: PresenceStore | undefined
+  ): Promise<Rejoined> {
+    const { room } = membership
+    const plan = isAtTop(room, request)
       ? { since: request.since, resumed: true }
       : await this.plan(room, request, membership.userId)
-    const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
     const snapshot = store && await this.#listFor(membership, store)
+    return this.#rejoined(membership, request, isContinued, plan, snapshot)
+  }
+
+  #rejoined (
+    membership: Membership,
+    request: JoinRequest,
+    isContinued: boolean,
+    { since, resumed }: { readonly since?: Position | undefined, readonly resumed?: boolean | undefined },
+    snapshot?: PresenceSnapshot
+  ): Rejoined {
+    const { room } = membership
     const position = since ?? room.position
     const isResumed = !room.hasHistory || resumed !== false
     const knowing = { version: versionOf(room, request, resumed), known: request.known, isResumed }
     membership.unpark(position, knowing, snapshot?.sequence, isContinued)
     return {
       data: {
-        ...(room.hasHistory ? position : {}),
-        ...(resumed === undefined ? {} : { resumed }),
-        ...(snapshot === undefined || snapshot.sequence === request.sequence ? {} : { members: snapshot }),
+        ...(room.hasHistory ? position : undefined),
+        ...(resumed === undefined ? undefined : { resumed }),
+        ...(snapshot === undefined || snapshot.sequence === request.sequence ? undefined : { members: snapshot }),
         ...room.declaration.terms,
-        ...(room.texts?.isGrowing === true ? { growing: room.texts.growing } : {})
+        ...(room.texts?.isGrowing === true ? { growing: room.texts.growing } : undefined)
       },
       start: () => { room.start(membership, []) }
     }

@@ -3,6 +3,8 @@ import { encodePlaces, encodeStream, hashRooms, MAX_LENGTHS, placesOf, type Curs
 import type { Part } from '../protocol/part.js'
 import type { Position } from '../protocol/position.js'
 
+/** Rooms that are looked through one by one. */
+const FEW = 4
 /** Characters of texts after which a cursor is due. */
 const SAID = 1_024
 
@@ -10,21 +12,24 @@ const SAID = 1_024
 export class CursorTrack {
   /** The part of its cursors that does not change. */
   readonly stream: string
-  readonly #index: ReadonlyMap<string, number>
+  readonly #rooms: readonly string[]
+  /** Absent where there are so few rooms that to look through them is quicker. */
+  readonly #index: ReadonlyMap<string, number> | undefined
   readonly #entries: CursorEntry[]
   /** Characters of texts since the cursor was due last. */
   #unsaid = 0
 
   constructor (connection: string, rooms: readonly string[]) {
     this.stream = encodeStream(connection, hashRooms(rooms))
-    this.#index = new Map(rooms.map((name, index) => [name, index]))
-    this.#entries = rooms.map(() => ({}))
+    this.#rooms = rooms
+    this.#index = rooms.length > FEW ? new Map(rooms.map((name, index) => [name, index])) : undefined
+    this.#entries = rooms.map((): CursorEntry => ({}))
   }
 
   /** Sets where the peer says that it stands, so that a room that cannot be entered now keeps its place. */
   begin (
     room: string,
-    { since, sequence, version, known, isOut }: {
+    { since, sequence, version, known }: {
       readonly since?: Position | undefined
       readonly sequence?: number | undefined
       readonly version?: number | undefined
@@ -32,10 +37,10 @@ export class CursorTrack {
         readonly version?: number | undefined
         readonly lengths?: ReadonlyMap<number, number> | undefined
       } | undefined
-      readonly isOut?: boolean | undefined
-    }
+    },
+    isOut?: boolean
   ): void {
-    const index = this.#index.get(room)
+    const index = this.#indexOf(room)
     if (index === undefined) return
     this.#entries[index] = {
       isOut,
@@ -56,20 +61,23 @@ export class CursorTrack {
       readonly members?: { readonly sequence: number } | undefined
     }
   ): void {
-    const index = this.#index.get(room)
+    const index = this.#indexOf(room)
     if (index === undefined) return
-    const { presence } = this.#entries[index]!
+    const before = this.#entries[index]!
+    const { version, grown, lengths } = before
     this.#entries[index] = {
-      ...this.#entries[index],
       isOut: undefined,
       position: epoch === undefined ? undefined : { epoch, offset: offset! },
-      presence: members?.sequence ?? presence
+      presence: members?.sequence ?? before.presence,
+      version,
+      grown,
+      lengths
     }
   }
 
   /** @returns whether the packet has changed the cursor */
   see ({ room, position, event }: Packet): boolean {
-    const index = room === undefined ? undefined : this.#index.get(room)
+    const index = room === undefined ? undefined : this.#indexOf(room)
     if (index === undefined) return false
     const entry = this.#entries[index]!
     if (event?.part !== undefined) return this.#grow(entry, event.part)
@@ -89,7 +97,7 @@ export class CursorTrack {
    * @param place absent in a room that keeps no history
    */
   reach (room: string, place: Position | undefined): void {
-    const index = this.#index.get(room)
+    const index = this.#indexOf(room)
     if (index === undefined) return
     const entry = this.#entries[index]!
     // The server may have taken the peer out of it, and put it into it again.
@@ -106,7 +114,7 @@ export class CursorTrack {
    * it has heard so, also of a room that keeps no history.
    */
   leave (room: string): void {
-    const index = this.#index.get(room)
+    const index = this.#indexOf(room)
     if (index !== undefined) this.#entries[index] = { isOut: true }
   }
 
@@ -126,6 +134,12 @@ export class CursorTrack {
     if (end === undefined && this.#unsaid < SAID) return false
     this.#unsaid = 0
     return true
+  }
+
+  #indexOf (room: string): number | undefined {
+    if (this.#index !== undefined) return this.#index.get(room)
+    const index = this.#rooms.indexOf(room)
+    return index === -1 ? undefined : index
   }
 
   /** Where it stands now. */

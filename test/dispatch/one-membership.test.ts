@@ -86,7 +86,8 @@ class Node {
     const entries = [{ name: 'r', found: this.rooms.resolve('r'), request: {} }]
     const { peer, dispatch: { joins } } = this
     joins.parkAll(peer)
-    this.#poll = joins.resume(peer, entries, this.revocations.moment, new Set(['r']), () => this.#isCurrent)
+    const resuming = joins.resume(peer, entries, this.revocations.moment, new Set(['r']), () => this.#isCurrent)
+    this.#poll = Promise.resolve(resuming)
       .then(({ starts }) => {
         if (this.#isCurrent) for (const start of starts) start()
         else if (peer.isOpen) this.#park()

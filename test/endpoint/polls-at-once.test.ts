@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { Admitted } from '../../lib/admission/admission.js'
 import type { Peer } from '../../lib/admission/peer.js'
-import type { Joins, TakenRooms } from '../../lib/dispatch/joins.js'
+import type { TakenRooms } from '../../lib/dispatch/join-result.js'
+import type { Joins } from '../../lib/dispatch/joins.js'
 import { Untold } from '../../lib/dispatch/untold.js'
 import { Polls } from '../../lib/endpoint/polls.js'
 
@@ -40,8 +41,8 @@ t.test('a poll lets no events in once another one of its connection has come, at
       since: 0
     } as unknown as Admitted
     const run = (name: string): void => {
-      const answer = polls.run(connection, admitted, { wait: 10_000, hold: 0 }, async () => [], () => undefined)
-      answer.catch((error: unknown) => { t.error(error, name) })
+      const { answered } = polls.begin(connection, admitted, { wait: 10_000, hold: 0 }, async () => [])
+      answered.catch((error: unknown) => { t.error(error, name) })
     }
     run('first')
     // Its turn has begun when its rooms are asked for.
