@@ -73,6 +73,7 @@ const BAD: ReadonlyArray<readonly [string, Config, string | RegExp]> = [
   ['a secret in place of the object', { jwt: 'a secret in the wrong place' }, /^jwt: expected .*, got a text$/],
   ['a secret of hooks that is too short', { hooks: { ...HOOKS, secret: 'whsec_c2hvcnQ=' } }, /^hooks\.secret: is too short: it has 5 bytes and needs 24/],
   ['hooks that take longer than anybody waits', { hooks: { ...HOOKS, timeout: 40_000, on: ['message'] } }, /^hooks\.timeout: 40000 is not below timeouts\.handler/],
+  ['a share of a user that is more than all', { hooks: { ...HOOKS, concurrency: 4, perUser: 5 } }, 'hooks.perUser: 5 is above concurrency (4), of which it is a share'],
   ['a hook that there is not', { hooks: { ...HOOKS, on: ['autorize'] } }, /^hooks\.on\[0\]: expected .*did you mean "authorize"\?$/],
   ['a short token of scrapers', { stats: { token: 'x' } }, /^stats\.token: is too short/],
   ['a token that no header can carry', { stats: { token: SECRET } }, /^stats\.token: has characters that no bearer token has/],

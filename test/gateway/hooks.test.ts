@@ -9,6 +9,7 @@ import { Circuit } from '../../lib/gateway/hooks/circuit.js'
 import { HookCounts } from '../../lib/gateway/hooks/counts.js'
 import { Notices } from '../../lib/gateway/hooks/notices.js'
 import { RoomHooks } from '../../lib/gateway/hooks/room-hooks.js'
+import { Turns } from '../../lib/gateway/hooks/turns.js'
 import { readKey, signedHeaders } from '../../lib/gateway/hooks/signature.js'
 import { createPeer } from '../../lib/testing/index.js'
 import { freePort, until } from '../helpers/servers.js'
@@ -156,7 +157,7 @@ function ask (t: Test, { url }: FakeBackend, more: Partial<HooksSettings> = {}):
   const log = { debug: () => undefined, info: writes('info'), warn: writes('warn'), error: writes('error') }
   const register = new Registry()
   const settings: HooksSettings = {
-    url, keys: [KEY], on: new Set(['authorize', 'message']), timeout: 2_000, retries: 0, concurrency: 64, queue: 10, ...more
+    url, keys: [KEY], on: new Set(['authorize', 'message']), timeout: 2_000, retries: 0, concurrency: 64, perUser: 8, queue: 10, ...more
   }
   const backend = new Backend(settings, log as never, new HookCounts(register), TIMES)
   t.teardown(() => { backend.close() })
@@ -233,10 +234,103 @@ t.test('an answer to authorize that is neither yes nor no lets nobody in, and a 
 t.test('more questions than may wait are refused at once', async (t) => {
   const backend = await startBackend(t)
   backend.behave = () => 'hang'
-  const { hooks, counted } = ask(t, backend, { concurrency: 1, timeout: 200 })
-  const all = await Promise.allSettled(Array.from({ length: 20 }, async () => await hooks.message(SAY)))
+  const { hooks, counted } = ask(t, backend, { concurrency: 1, perUser: 1, timeout: 200 })
+  const all = await Promise.allSettled(Array.from({ length: 20 }, async (_, n) => await hooks.message({ ...SAY, userId: `user ${n}` })))
   t.same(new Set(all.map((each) => (each as PromiseRejectedResult).reason.code as unknown)), new Set(['unavailable']))
-  t.equal(await counted('message', 'busy'), 4)
+  t.equal(await counted('message', 'timeout'), 1)
+  t.equal(await counted('message', 'busy'), 19)
+  t.equal(backend.asked.length, 1)
+})
+
+/** A backend that hangs for eve, and counts how much of hers is under way. */
+function slowForEve (backend: FakeBackend): { readonly open: () => number, readonly most: () => number } {
+  let [open, most] = [0, 0]
+  backend.behave = ({ data, type }, response) => {
+    if (data.userId !== 'eve') return { status: type === 'authorize' || type === 'message' ? 200 : 204, body: { allow: true } }
+    most = Math.max(most, ++open)
+    response.once('close', () => { open-- })
+    return 'hang'
+  }
+  return { open: () => open, most: () => most }
+}
+
+t.test('slow questions of one user take no more than a share of a backend, and everybody else is answered', async (t) => {
+  const backend = await startBackend(t)
+  const eve = slowForEve(backend)
+  const { hooks, notices, lines, counted } = ask(t, backend, { concurrency: 8, perUser: 2, timeout: 5_000 })
+  const asked = Array.from({ length: 40 }, async () => await hooks.message({ ...SAY, userId: 'eve' }))
+  const ends = Promise.allSettled(asked)
+  await until('her share is taken', () => eve.open() === 2)
+  t.equal(await counted('message', 'user_busy'), 8, '16 times her share may wait')
+  await t.rejects(hooks.authorize({ ...ADA, userId: 'eve' }), { code: 'rate_limited', statusCode: 429, data: { retryAfter: 1_000 } })
+  t.match(lines, [['warn', { hook: 'message', reason: 'user_busy' }], ['warn', { hook: 'authorize', reason: 'user_busy' }]])
+  const start = performance.now()
+  for (let i = 0; i < 20; i++) {
+    t.same(await hooks.message(SAY), { allow: true })
+    t.equal(await hooks.authorize({ ...ADA, userId: `user ${i}` }), true)
+    notices.add('join', `user ${i}`, { userId: `user ${i}` })
+  }
+  await until('what is told arrives', async () => await counted('join', 'ok') === 20)
+  t.ok(performance.now() - start < 4_000, 'nobody waits until her questions end')
+  await backend.stop()
+  await ends
+  t.equal(eve.most(), 2)
+})
+
+t.test('those who wait for a backend go in turn, one request of each, also where it takes one at a time', async (t) => {
+  const backend = await startBackend(t)
+  const order: unknown[] = []
+  const held: Array<() => void> = []
+  backend.behave = ({ data }, response) => {
+    order.push(data.userId)
+    held.push(() => { response.writeHead(200).end('{}') })
+    return 'hang'
+  }
+  const { hooks } = ask(t, backend, { concurrency: 1, perUser: 1 })
+  const all = ['eve', 'eve', 'eve', 'eve', 'ada', 'bob', 'ada'].map(async (userId) => await hooks.message({ ...SAY, userId }))
+  for (let n = 0; n < all.length; n++) {
+    await until('the next one is asked', () => held.length > n)
+    held[n]!()
+  }
+  await Promise.all(all)
+  t.same(order, ['eve', 'ada', 'bob', 'eve', 'ada', 'eve', 'eve'])
+})
+
+t.test('turns remember nobody who has gone', async (t) => {
+  const turns = new Turns({ most: 2, perUser: 1, notices: 1 })
+  const ends = await Promise.all([turns.take('ada', 1_000), turns.take(undefined, 1_000)])
+  const late = [turns.take('ada', 1), turns.take('bob', 1)]
+  t.match(await Promise.allSettled(late), [{ reason: { reason: 'user_busy' } }, { reason: { reason: 'busy' } }])
+  t.equal(turns.size, 2)
+  const next = turns.take('bob', 1_000)
+  for (const end of ends) end()
+  const end = await next
+  t.equal(turns.size, 1)
+  end()
+  t.equal(turns.size, 0)
+})
+
+t.test('a backend that is kept busy is not away: who got no turn in time is told so, and it is asked on', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = () => 'hang'
+  const { hooks, counted } = ask(t, backend, { concurrency: 1, perUser: 1, timeout: 100 })
+  const all = Array.from({ length: 10 }, async (_, n) => await hooks.message({ ...SAY, userId: `user ${n}` }))
+  t.match(await Promise.allSettled(all), all.map(() => ({ reason: { code: 'unavailable' } })))
+  backend.behave = () => ({ status: 200, body: { n: 1 } })
+  t.same(await hooks.message(SAY), { n: 1 })
+  t.equal(await counted('message', 'open'), 0)
+})
+
+t.test('while a backend is kept busy, all that is told of takes half of its places at most', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = ({ type }) => type === 'join' ? 'hang' : { status: 200, body: {} }
+  const { hooks, notices } = ask(t, backend, { concurrency: 4, perUser: 1, timeout: 5_000 })
+  for (let i = 0; i < 8; i++) notices.add('join', `user ${i}`, { userId: `user ${i}` })
+  await backend.heard('join', 2)
+  t.same(await hooks.message(SAY), {})
+  t.equal(backend.of('join').length, 2)
+  await backend.stop()
+  await notices.close(0)
 })
 
 t.test('a reply that does not fit its schema is none', async (t) => {

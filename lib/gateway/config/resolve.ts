@@ -25,6 +25,7 @@ export interface HooksSettings {
   readonly timeout: number
   readonly retries: number
   readonly concurrency: number
+  readonly perUser: number
   readonly queue: number
 }
 
@@ -210,6 +211,8 @@ function hooksOf (
   const timeout = hooks.timeout ?? 5_000
   const handler = config.timeouts?.handler ?? HANDLER
   const upgrade = config.timeouts?.upgrade ?? UPGRADE
+  const { concurrency = 64, perUser = Math.ceil(concurrency / 8) } = hooks
+  if (perUser > concurrency) reading.fault(`${path}.perUser`, `${perUser} is above concurrency (${concurrency}), of which it is a share`)
   if (timeout >= handler) reading.fault(`${path}.timeout`, `${timeout} is not below timeouts.handler (${handler}), after which nobody waits`)
   if (on.has('authorize') && timeout >= upgrade) {
     reading.fault(`${path}.timeout`, `${timeout} is not below timeouts.upgrade (${upgrade}), by which authorize has to be answered`)
@@ -233,7 +236,8 @@ function hooksOf (
     on,
     timeout,
     retries: hooks.retries ?? 2,
-    concurrency: hooks.concurrency ?? 64,
+    concurrency,
+    perUser,
     queue: hooks.queue ?? 10_000
   }
 }

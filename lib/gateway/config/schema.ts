@@ -49,6 +49,7 @@ const Hooks = closed({
   timeout: ms('Milliseconds for one answer of the backend, retries included. Default 5000.'),
   retries: Type.Optional(Type.Integer({ minimum: 0, maximum: 10, description: 'Further tries within the timeout. Default 2.' })),
   concurrency: count('Requests to the backend at once. Default 64.', 10_000),
+  perUser: count('Of these, requests of one user. Default an eighth of concurrency.', 10_000),
   queue: count('Joins, leaves and users online that wait for the backend. Default 10000.', 1_000_000)
 }, 'A backend that decides, answers messages and is told who comes and goes.')
 

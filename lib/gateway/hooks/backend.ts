@@ -8,10 +8,13 @@ import type { HookCounts, HookOutcome } from './counts.js'
 import { HookFailure, failureOf, missing } from './failure.js'
 import { RequestError, Requests, type Answer } from './request.js'
 import { signedHeaders } from './signature.js'
+import { Turns } from './turns.js'
 import { Warnings } from './warnings.js'
 
-/** For each request under way, how many more may wait for a socket. */
+/** For each request that may be under way, how many questions may be asked. */
 const WAITING = 16
+/** Notices that are under way at a time, each of another user. */
+const NOTICES = 8
 
 /** Data of a question, which is asked for a user. */
 interface Asker { readonly userId: string }
@@ -40,8 +43,13 @@ export class Backend {
   readonly warnings: Warnings
   readonly #requests: Requests
   readonly #circuit: Circuit
+  readonly #turns: Turns
   readonly #host: string
-  #underWay = 0
+  /** Notices that may be under way at a time: questions keep a place. */
+  readonly notices: number
+  #asked = 0
+  /** Questions by user. */
+  readonly #askedOf = new Map<string, number>()
 
   constructor (settings: HooksSettings, log: FastifyBaseLogger, counts: HookCounts, times: BackendTimes = TIMES) {
     this.settings = settings
@@ -49,7 +57,10 @@ export class Backend {
     this.counts = counts
     this.warnings = new Warnings(log)
     this.#host = new URL(settings.url).host
-    this.#requests = new Requests(settings.url, settings.concurrency)
+    const { concurrency, perUser } = settings
+    this.notices = Math.min(NOTICES, Math.ceil(concurrency / 2))
+    this.#requests = new Requests(settings.url, concurrency)
+    this.#turns = new Turns({ most: concurrency, perUser, notices: this.notices })
     this.#circuit = new Circuit({
       ...times,
       onChange: (isOpen) => {
@@ -70,11 +81,10 @@ export class Backend {
    * @throws HookFailure
    */
   async ask<T> (hook: HookName, id: string, data: Asker, read: (answer: Answer) => T): Promise<T> {
-    const { concurrency, timeout, retries } = this.settings
+    const { timeout, retries } = this.settings
     const start = performance.now()
     try {
-      if (this.#underWay >= concurrency * WAITING) throw new HookFailure('busy', 'too many questions wait for it')
-      this.#underWay++
+      this.#begin(data.userId)
       try {
         const body = bodyOf(hook, data)
         for (let tries = 0; ; tries++) {
@@ -88,11 +98,28 @@ export class Backend {
           return result
         }
       } finally {
-        this.#underWay--
+        this.#end(data.userId)
       }
     } catch (error) {
       throw this.failed(hook, error, (performance.now() - start) / 1_000)
     }
+  }
+
+  /** @throws HookFailure where there are too many questions, or too many of one user */
+  #begin (userId: string): void {
+    const { concurrency, perUser } = this.settings
+    if (this.#asked >= concurrency * WAITING) throw new HookFailure('busy', 'too many questions wait for it')
+    const asked = this.#askedOf.get(userId) ?? 0
+    if (asked >= perUser * WAITING) throw new HookFailure('user_busy', 'too many questions of one user wait for it')
+    this.#asked++
+    this.#askedOf.set(userId, asked + 1)
+  }
+
+  #end (userId: string): void {
+    this.#asked--
+    const asked = this.#askedOf.get(userId)! - 1
+    if (asked === 0) this.#askedOf.delete(userId)
+    else this.#askedOf.set(userId, asked)
   }
 
   /** Waits before the next try, or throws where that cannot help. */
@@ -104,14 +131,30 @@ export class Backend {
   }
 
   /**
-   * Sends one request.
+   * Sends one request, when its turn comes.
    *
    * @param userId whom it concerns
+   * @param timeout milliseconds for both
    * @throws HookFailure
    */
-  async send (id: string, userId: string, body: string, timeout: number): Promise<Answer> {
-    const wait = this.#circuit.enter(userId)
+  async send (id: string, userId: string, body: string, timeout: number, isNotice = false): Promise<Answer> {
+    this.#checkOpen(this.#circuit.left(userId))
+    const start = performance.now()
+    const end = await this.#turns.take(isNotice ? undefined : userId, timeout)
+    try {
+      // It may have opened while others were waited for.
+      this.#checkOpen(this.#circuit.enter(userId))
+      return await this.#post(id, userId, body, timeout - (performance.now() - start))
+    } finally {
+      end()
+    }
+  }
+
+  #checkOpen (wait: number): void {
     if (wait > 0) throw new HookFailure('open', 'it was away too often', { retryAfter: wait })
+  }
+
+  async #post (id: string, userId: string, body: string, timeout: number): Promise<Answer> {
     try {
       const headers = {
         ...signedHeaders(id, Math.floor(Date.now() / 1_000), body, this.settings.keys),
@@ -125,7 +168,10 @@ export class Backend {
     } catch (error) {
       const failure = error instanceof RequestError ? missing(error) : error
       if (failure instanceof HookFailure && !failure.isAway) this.#circuit.answered()
-      else this.#circuit.failed(userId)
+      // The rest was spent on waiting for others.
+      else if (failure instanceof HookFailure && failure.reason === 'timeout' && timeout < this.settings.timeout / 2) {
+        this.#circuit.undecided(userId)
+      } else this.#circuit.failed(userId)
       throw failure
     }
   }

@@ -40,13 +40,18 @@ export class Circuit {
    * @returns 0 where it may be sent, else milliseconds until it may be asked again
    */
   enter (user: string): number {
+    const left = this.left(user)
+    if (left === 0 && this.#until !== 0) this.#probing = user
+    return left
+  }
+
+  /** What `enter` would say now. */
+  left (user: string): number {
     if (this.#until === 0) return 0
     const { pause } = this.#options
     const left = this.#until - performance.now() + (user === this.#failed ? pause : 0)
     if (left > 0) return Math.ceil(left)
-    if (this.#probing !== undefined) return pause
-    this.#probing = user
-    return 0
+    return this.#probing === undefined ? 0 : pause
   }
 
   /** The backend has answered, whatever it said. */
@@ -59,6 +64,11 @@ export class Circuit {
     this.#until = 0
     this.#pause = this.#options.pause
     this.#options.onChange(false)
+  }
+
+  /** The request had too little time to say anything. */
+  undecided (user: string): void {
+    if (this.#probing === user) this.#probing = undefined
   }
 
   failed (user: string): void {

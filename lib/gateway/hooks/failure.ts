@@ -2,9 +2,9 @@ import type { Answer, Missing, RequestError } from './request.js'
 
 /**
  * Why a backend gave no answer that counts: no answer at all, a status that is none, a text that is none, its circuit
- * is open, or too many wait for it.
+ * is open, too many wait for it, or too many of one user.
  */
-export type FailureReason = Missing | 'status' | 'nonsense' | 'open' | 'busy'
+export type FailureReason = Missing | 'status' | 'nonsense' | 'open' | 'busy' | 'user_busy'
 
 /** A backend that has not answered. */
 export class HookFailure extends Error {

@@ -26,8 +26,6 @@ interface Notice {
   isUnderWay: boolean
 }
 
-/** Notices that are under way at a time, each of another user. */
-const AT_ONCE = 8
 /** Bytes of all notices that wait. */
 const BYTES = 67_108_864
 /** Milliseconds for which a notice is tried. */
@@ -107,7 +105,7 @@ export class Notices {
   /** Sends as much as may be under way. */
   #run (): void {
     for (const line of this.#ready) {
-      if (this.#isOver || this.#paused !== undefined || this.#underWay === AT_ONCE) return
+      if (this.#isOver || this.#paused !== undefined || this.#underWay === this.#backend.notices) return
       this.#ready.delete(line)
       void this.#next(line)
     }
@@ -160,7 +158,7 @@ export class Notices {
     notice.isUnderWay = true
     const start = performance.now()
     try {
-      const { status } = await this.#backend.send(id, userId, body, settings.timeout)
+      const { status } = await this.#backend.send(id, userId, body, settings.timeout, true)
       counts.ended(hook, status < 300 ? 'ok' : 'refused', (performance.now() - start) / 1_000)
       if (status >= 300) {
         const says = 'a backend does not want to be told of this: leave the hook out of "on"'

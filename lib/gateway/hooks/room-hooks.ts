@@ -34,7 +34,7 @@ export class RoomHooks {
   /**
    * Whether somebody may enter: `{ "allow": true }` of the backend. A refusal is no.
    *
-   * @throws Refusal `unavailable` where the backend does not say
+   * @throws Refusal `unavailable` where the backend does not say, `rate_limited` where too much of one user waits for it
    */
   async authorize (asking: Asking): Promise<boolean> {
     return await this.#backend.ask('authorize', randomId(), asking, (answer) => {
@@ -48,8 +48,9 @@ export class RoomHooks {
   /**
    * The reply to a message: the JSON that the backend answers with; nothing for an empty answer.
    *
-   * @throws an error with the code of the backend's refusal, Refusal `unavailable` where it does not answer, and
-   *   `internal` where it may have done what was asked and nobody can read its answer
+   * @throws an error with the code of the backend's refusal, Refusal `unavailable` where it does not answer,
+   *   `rate_limited` where too much of one user waits for it, and `internal` where it may have done what was asked and
+   *   nobody can read its answer
    */
   async message (asked: AskedMessage): Promise<unknown> {
     return await this.#backend.ask('message', idOf(asked), asked, (answer) => {
@@ -106,6 +107,9 @@ function unavailable (error: unknown): never {
   if (!(error instanceof HookFailure)) throw error
   const { reason, retryAfter = 1_000 } = error
   const why = { reason, fix: 'see the warnings about the backend' }
+  if (reason === 'user_busy') {
+    throw new Refusal('rate_limited', { message: 'too much of yours waits for the application', retryAfter, why })
+  }
   throw new Refusal('unavailable', { message: 'the application is not available', retryAfter, why })
 }
 
