@@ -5,6 +5,7 @@ import type { JoinResult, TakenRooms } from '../dispatch/join-result.js'
 import type { Joins } from '../dispatch/joins.js'
 import type { Untold } from '../dispatch/untold.js'
 import { isForNow } from '../errors/refusal.js'
+import type { Cursor } from '../protocol/cursor.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { PollTurn, type Patience, type PollKeeper } from './poll-turn.js'
 
@@ -38,6 +39,8 @@ export class Polls {
   readonly #told = new WeakMap<Peer, string>()
   /** Rooms that refused a connection for the moment. */
   readonly #missing = new WeakMap<Peer, Set<string>>()
+  /** The rooms that the last poll of a connection named. */
+  readonly #named = new WeakMap<Peer, readonly string[]>()
 
   constructor (options: PollsOptions) {
     this.#options = options
@@ -62,7 +65,7 @@ export class Polls {
   /**
    * Begins one poll: the first of a connection, whose rooms are entered, or a later one, whose memberships are resumed.
    * A later one without a cursor names other rooms: those that are new are entered, and those that are missing are
-   * left.
+   * left. One with an older cursor may name other rooms, too.
    *
    * @param enter enters the rooms of a connection that is new here
    */
@@ -158,18 +161,23 @@ export class Polls {
   }
 
   #resume (turn: PollTurn): Awaitable<TakenRooms> {
-    const { connection, admitted: { cursorRooms, entries, since } } = turn
-    const { joins } = this.#options
+    const { connection, admitted: { cursor, cursorRooms, entries, since } } = turn
     this.#forget(connection)
-    if (turn.isFirst) joins.park(connection, cursorRooms)
-    const missing = turn.isFirst ? this.#absent(connection, cursorRooms) : this.#missing.get(connection)
-    return joins.resume(connection, entries, since, missing, () => this.#isCurrent(turn))
+    const areOthers = turn.isFirst || !isSameList(this.#named.get(connection), cursorRooms)
+    if (areOthers) this.#leaveOthers(connection, cursorRooms)
+    const missing = areOthers ? this.#absent(connection, cursorRooms, cursor) : this.#missing.get(connection)
+    return this.#options.joins.resume(connection, entries, since, missing, () => this.#isCurrent(turn))
   }
 
-  /** Rooms in which it is not yet; it stays out of those out of which it has not heard to be. */
-  #absent (connection: Peer, names: readonly string[]): ReadonlySet<string> {
+  /** Rooms in which it is not yet; it stays out of those out of which it has not heard to be, or says that it is. */
+  #absent (connection: Peer, names: readonly string[], cursor: Cursor | undefined): ReadonlySet<string> {
+    const { untold } = this.#options
     const unheard = new Set(connection.unheard)
-    return new Set(names.filter((name) => connection.rooms.get(name) === undefined && !unheard.has(name)))
+    return new Set(names.filter((name, index) => {
+      if (connection.rooms.get(name) !== undefined || unheard.has(name)) return false
+      return cursor === undefined ||
+        (cursor.entries[index]?.isOut !== true && untold.outOf(connection.id, name) === undefined)
+    }))
   }
 
   #remember (connection: Peer, { entered, refused }: TakenRooms): void {
@@ -233,8 +241,13 @@ export class Polls {
     connection.finish('gone')
   }
 
-  #park (connection: Peer, cursorRooms: readonly string[]): void {
+  #leaveOthers (connection: Peer, cursorRooms: readonly string[]): void {
+    this.#named.set(connection, cursorRooms)
     this.#options.joins.park(connection, cursorRooms)
+  }
+
+  #park (connection: Peer, cursorRooms: readonly string[]): void {
+    this.#leaveOthers(connection, cursorRooms)
     connection.detach()
     connection.lastUntil(this.#options.now() + this.#options.grace)
   }
@@ -248,4 +261,8 @@ export class Polls {
     connection.detach()
     turn.finish(turn.before)
   }
+}
+
+function isSameList (some: readonly string[] | undefined, others: readonly string[]): boolean {
+  return some?.length === others.length && some.every((name, index) => name === others[index])
 }

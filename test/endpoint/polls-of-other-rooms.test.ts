@@ -1,3 +1,4 @@
+import http from 'node:http'
 import t from 'tap'
 import { declareChat, eventually, poll, postFrame, start, type PollAnswer, type Running } from '../helpers/net.js'
 import { PAIRS } from '../helpers/node-pairs.js'
@@ -94,4 +95,56 @@ t.test('why a connection was ended between two polls is told to a poll that name
   await server.app.rooms.revoke({ connection: first.connectionId })
   const refused: unknown = await pollAnew(server, token, ['chat/1', 'chat/2'], first).catch((error: unknown) => error)
   t.match(refused, { body: { code: 'revoked' } })
+})
+
+async function left (server: Running): Promise<void> {
+  await eventually(
+    'the room that is no longer named is left',
+    async () => (await server.app.rooms.connections({ room: 'chat/2' })).total,
+    (total) => total === 0
+  )
+}
+
+for (const [how, change] of [
+  ['was answered', async (server, token, first) => { await pollAnew(server, token, ['chat/1'], first, { wait: '0' }) }],
+  ['was given up', async (server, token, { connectionId }) => {
+    const asked = http.get(`${server.url}/ws/chat/1?connection=${connectionId}`, {
+      agent: false, headers: { authorization: `Bearer ${token}` }
+    })
+    asked.on('error', () => undefined)
+    await left(server)
+    asked.destroy()
+  }]
+] as ReadonlyArray<readonly [string, (server: Running, token: string, first: PollAnswer) => Promise<void>]>) {
+  t.test(`a poll that goes back to the rooms and the cursor of before a change that ${how} is in all of them`, async (t) => {
+    const joins: string[] = []
+    const server = await start(t, {
+      declare: (app) => { declareChat(app, { onJoin: ({ params }: { params: { id: string } }) => { joins.push(params.id) } }) }
+    })
+    const token = server.token('ada')
+    const first = await poll(server, { token, rooms: ['chat/1', 'chat/2'] })
+    await change(server, token, first)
+    await left(server)
+    await server.app.rooms.broadcast('chat/2', 'said', { text: 'missed', by: 'x' })
+    const back = await poll(server, { token, rooms: ['chat/1', 'chat/2'], query: { since: first.cursor } })
+    t.equal(back.connectionId, first.connectionId)
+    t.match(back, { resumed: true, rooms: { 'chat/2': { resumed: true } }, frames: [{ type: 'said', data: { text: 'missed' } }] })
+    await server.app.rooms.broadcast('chat/2', 'said', { text: 'next', by: 'x' })
+    const next = await poll(server, { token, rooms: ['chat/1', 'chat/2'], query: { since: back.cursor } })
+    t.match(next.frames, [{ data: { text: 'next' } }])
+    t.same(joins, ['1', '2', '2'])
+  })
+}
+
+t.test('a room that the server took before a change of rooms stays left for a cursor that says so', async (t) => {
+  const server = await start(t)
+  const token = server.token('ada')
+  const rooms = ['chat/1', 'chat/2']
+  const first = await poll(server, { token, rooms })
+  await server.app.rooms.leave({ connection: first.connectionId }, 'chat/2')
+  const told = await poll(server, { token, rooms, query: { since: first.cursor } })
+  t.match(told.frames, [{ type: 'left', room: 'chat/2' }])
+  await pollAnew(server, token, ['chat/1'], told, { wait: '0' })
+  const back = await poll(server, { token, rooms, query: { since: told.cursor, wait: '0' } })
+  t.same(Object.keys(back.rooms), ['chat/1'])
 })

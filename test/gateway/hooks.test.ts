@@ -9,7 +9,7 @@ import { Circuit } from '../../lib/gateway/hooks/circuit.js'
 import { HookCounts } from '../../lib/gateway/hooks/counts.js'
 import { Notices } from '../../lib/gateway/hooks/notices.js'
 import { RoomHooks } from '../../lib/gateway/hooks/room-hooks.js'
-import { Turns } from '../../lib/gateway/hooks/turns.js'
+import { FairTurns } from '../../lib/gateway/hooks/fair-turns.js'
 import { readKey, signedHeaders } from '../../lib/gateway/hooks/signature.js'
 import { createPeer } from '../../lib/testing/index.js'
 import { freePort, until } from '../helpers/servers.js'
@@ -297,7 +297,7 @@ t.test('those who wait for a backend go in turn, one request of each, also where
 })
 
 t.test('turns remember nobody who has gone', async (t) => {
-  const turns = new Turns({ most: 2, perUser: 1, notices: 1 })
+  const turns = new FairTurns({ most: 2, perUser: 1, notices: 1 })
   const ends = await Promise.all([turns.take('ada', 1_000), turns.take(undefined, 1_000)])
   const late = [turns.take('ada', 1), turns.take('bob', 1)]
   t.match(await Promise.allSettled(late), [{ reason: { reason: 'user_busy' } }, { reason: { reason: 'busy' } }])

@@ -8,7 +8,7 @@ import type { HookCounts, HookOutcome } from './counts.js'
 import { HookFailure, failureOf, missing } from './failure.js'
 import { RequestError, Requests, type Answer } from './request.js'
 import { signedHeaders } from './signature.js'
-import { Turns } from './turns.js'
+import { FairTurns } from './fair-turns.js'
 import { Warnings } from './warnings.js'
 
 /** For each request that may be under way, how many questions may be asked. */
@@ -43,7 +43,7 @@ export class Backend {
   readonly warnings: Warnings
   readonly #requests: Requests
   readonly #circuit: Circuit
-  readonly #turns: Turns
+  readonly #turns: FairTurns
   readonly #host: string
   /** Notices that may be under way at a time: questions keep a place. */
   readonly notices: number
@@ -60,7 +60,7 @@ export class Backend {
     const { concurrency, perUser } = settings
     this.notices = Math.min(NOTICES, Math.ceil(concurrency / 2))
     this.#requests = new Requests(settings.url, concurrency)
-    this.#turns = new Turns({ most: concurrency, perUser, notices: this.notices })
+    this.#turns = new FairTurns({ most: concurrency, perUser, notices: this.notices })
     this.#circuit = new Circuit({
       ...times,
       onChange: (isOpen) => {

@@ -1,7 +1,7 @@
 import { after } from '../../structures/timers.js'
 import { HookFailure } from './failure.js'
 
-export interface TurnsOptions {
+export interface FairTurnsOptions {
   /** Requests at once. */
   readonly most: number
   /** Of those, requests of one user. */
@@ -24,14 +24,14 @@ interface Party {
  * Whose request goes next to a backend that takes a number of them at once. Each user has a share of that, and those
  * who wait go in turn, one request of each: whoever asks slow questions holds up himself first.
  */
-export class Turns {
-  readonly #options: TurnsOptions
+export class FairTurns {
+  readonly #options: FairTurnsOptions
   readonly #parties = new Map<string | undefined, Party>()
   /** Parties whose next request goes as soon as there is a place. */
   readonly #next = new Set<Party>()
   #underWay = 0
 
-  constructor (options: TurnsOptions) {
+  constructor (options: FairTurnsOptions) {
     this.#options = options
   }
 
