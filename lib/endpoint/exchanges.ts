@@ -7,7 +7,7 @@ import { PROGRESS } from '../connection/link.js'
 import { dropUnsendable } from '../errors/http.js'
 import { DeadlineQueue } from '../structures/deadline-queue.js'
 import { inTurns } from '../structures/slices.js'
-import { after } from '../structures/timers.js'
+import { after, every } from '../structures/timers.js'
 import { takenBy } from '../transports/taken.js'
 import { IdleLimits, type Lifted } from './idle-limits.js'
 import { PacedAnswer } from './paced-answer.js'
@@ -39,7 +39,7 @@ const LEAST = 10
 const LOOKS = 4
 
 /** With HTTP/2 a request has its own stream. */
-interface Streamed { readonly stream?: Duplex & { readonly endAfterHeaders?: boolean } }
+interface Streamed { readonly stream?: Duplex }
 
 /**
  * The HTTP requests of this plugin's routes. They are followed by their sockets: a response that waits behind another
@@ -157,7 +157,7 @@ export class Exchanges {
 
   /**
    * Waits for the requests under way, and cuts those that are not over by the deadline, and soon those whose bodies
-   * have not come: a peer that stops in the middle of one would hold up the close.
+   * are waited for: a peer that stops in the middle of one would hold up the close.
    *
    * @param deadline by `performance.now()`
    */
@@ -165,12 +165,19 @@ export class Exchanges {
     if (this.#open.size === 0) return
     const left = Math.max(0, deadline - performance.now())
     await new Promise<void>((resolve) => {
-      const late = after(() => {
-        void inTurns([...this.#open.values()].filter(isBodyOwed), AT_ONCE, cut)
-      }, Math.min(BODY, left))
-      const timer = after(() => { void inTurns([...this.#open.values()], AT_ONCE, cut).then(resolve) }, left)
+      let owed: readonly Exchange[] = []
+      const look = (): void => {
+        void inTurns(owed.filter((each) => this.#open.has(each.request) && isBodyOwed(each)), AT_ONCE, cut)
+        owed = [...this.#open.values()].filter(isBodyOwed)
+      }
+      look()
+      const late = every(look, BODY)
+      const timer = after(() => {
+        clearInterval(late)
+        void inTurns([...this.#open.values()], AT_ONCE, cut).then(resolve)
+      }, left)
       this.#drained = () => {
-        clearTimeout(late)
+        clearInterval(late)
         clearTimeout(timer)
         resolve()
       }
@@ -192,10 +199,11 @@ function pacedOf ({ raw: { httpVersionMajor } }: FastifyRequest, payload: unknow
   return Buffer.isBuffer(body) && body.length > PROGRESS ? new PacedAnswer(body) : undefined
 }
 
-/** Over HTTP/2 a request without a body is complete only once somebody has read that. */
-function isBodyOwed ({ request }: Exchange): boolean {
-  return !request.complete && (request as Streamed).stream?.endAfterHeaders !== true
-}
+/**
+ * Whether somebody waits for the rest of a body. As long as nobody reads it, as while a hook of the app runs, the peer
+ * may have sent it all.
+ */
+function isBodyOwed ({ request }: Exchange): boolean { return !request.complete && request.readableFlowing !== null }
 
 function cut ({ request, response }: Exchange): void {
   // The peer has the answer, and may have sent its next request on the socket.

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import http from 'node:http'
+import http2 from 'node:http2'
 import { connect as dial, type Socket } from 'node:net'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import {
   chat, connect, declareChat, eventually, lobby, poll, postFrame, start, statsOf, assertLedger, TRANSPORTS,
   type NetPeer, type TransportName
@@ -313,6 +315,56 @@ t.test('a peer that stops in the middle of a body holds up a close for no longer
   await Promise.all([server.app.close(), gone])
   t.same(server.loud, [])
 })
+
+for (const isHttp2 of [false, true]) {
+  t.test(`a POST over HTTP/${isHttp2 ? 2 : 1} that waits for a hook of the app is answered while the server closes`, async (t) => {
+    let [begun, go] = [(): void => {}, (): void => {}]
+    const isUnderWay = new Promise<void>((resolve) => { begun = resolve })
+    const isOver = new Promise<void>((resolve) => { go = resolve })
+    const server = await start(t, {
+      drain: { rate: 500, timeout: 9_000 },
+      fastify: { http2: isHttp2 } as never,
+      route: {
+        onRequest: async () => {
+          begun()
+          await isOver
+        }
+      }
+    })
+    // Node does not read so much before somebody wants it.
+    const body = JSON.stringify({ type: 'say', data: { text: 'x'.repeat(90_000) } })
+    const headers = { authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json' }
+    const status = isHttp2 ? statusOfHttp2(t, server.url, headers, body) : statusOf(server.url, headers, body)
+    await isUnderWay
+    const closed = server.app.close()
+    // A peer that stops in the middle of a body would be cut meanwhile.
+    setTimeout(go, 1_300)
+    t.equal(await status, 413)
+    await closed
+    t.same(server.loud, [])
+  })
+}
+
+async function statusOf (url: string, headers: Record<string, string>, body: string): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    http.request(`${url}/ws/chat/1`, { method: 'POST', agent: false, headers }, ({ statusCode }) => { resolve(statusCode!) })
+      .on('error', reject)
+      .end(body)
+  })
+}
+
+async function statusOfHttp2 (t: Test, url: string, headers: Record<string, string>, body: string): Promise<number> {
+  const session = http2.connect(url)
+  t.teardown(() => { session.destroy() })
+  const stream = session.request({ ':method': 'POST', ':path': '/ws/chat/1', ...headers })
+  stream.resume().end(body)
+  const status = await new Promise<number>((resolve, reject) => {
+    stream.on('response', ({ ':status': status }) => { resolve(status!) })
+    stream.on('close', () => { reject(new Error('the stream was cut')) })
+  })
+  session.close()
+  return status
+}
 
 t.test('while it drains, the POSTs of a stream are answered until its turn, and those of nobody else', async (t) => {
   const server = await start(t, { drain: { rate: 0.1, timeout: 60_000 } })
