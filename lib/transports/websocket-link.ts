@@ -9,7 +9,7 @@ import { SocketLink } from './socket-link.js'
 const MAX_REASON = 123
 /** Fragments of one message: each takes memory beside its bytes, however few they are. */
 export const MAX_FRAGMENTS = 256
-/** Close code of `ws` for more of them. */
+/** Close code of `ws` for more of them, and for a message that is read in too many parts. */
 const IN_PIECES = 1008
 /** Close code of a peer that ignores its rate, and milliseconds that it has to read it. */
 const FLOODED = 4429
@@ -46,7 +46,7 @@ export class RealtimeSocket extends WebSocket {
   override close (code?: number, reason?: string | Buffer): void {
     // By this code `ws` refuses a message of too many pieces, which is no fault in WebSocket: the peer is told which.
     if (code === IN_PIECES && reason === undefined && this.link?.isOpen === true) {
-      this.link.events.violation(`a message has at most ${MAX_FRAGMENTS} fragments`)
+      this.link.events.violation(`a message has at most ${MAX_FRAGMENTS} fragments, and no tiny pieces`)
       return
     }
     if (this.link !== undefined) this.link.isOpen = false

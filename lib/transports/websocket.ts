@@ -9,6 +9,13 @@ import { acceptableOffer } from './deflate-offers.js'
 import { MAX_FRAGMENTS, RealtimeSocket, WebSocketLink } from './websocket-link.js'
 
 /**
+ * Parts that a message may be read in: each takes memory beside its bytes. A slow network brings a large one in packets
+ * of 1 400 bytes, and some are smaller.
+ */
+const LEAST_PARTS = 4_096
+const PART = 256
+
+/**
  * Names of the listeners of Node and of @fastify/websocket that `ws` makes superfluous; the functions are not exported.
  */
 const SUPERFLUOUS = { end: 'onReadableStreamEnd', error: 'onUpgradeSocketError' } as const
@@ -58,7 +65,7 @@ export class WebSocketTransport implements Flushable {
       autoPong: false,
       maxPayload,
       maxFragments: MAX_FRAGMENTS,
-      maxBufferedChunks: 4_096,
+      maxBufferedChunks: Math.max(LEAST_PARTS, Math.ceil(maxPayload / PART)),
       closeTimeout,
       // Neither side keeps a context, and only offers of the full window get here, so one compressed frame fits all
       // connections.

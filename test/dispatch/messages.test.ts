@@ -1,10 +1,13 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { defineRoom } from '../../lib/index.js'
 import { ask, WAYS } from '../helpers/ask.js'
 import {
-  chat, connect, declareChat, eventually, lobby, postFrame, start, statsOf, TRANSPORTS, type Frame, type NetPeer
+  chat, connect, declareChat, eventually, lobby, postFrame, start, statsOf, TRANSPORTS, type Frame, type NetPeer,
+  type Running
 } from '../helpers/net.js'
 import { without } from '../helpers/node-pairs.js'
 import { proxied } from '../helpers/proxied.js'
@@ -178,6 +181,43 @@ t.test('fragments of one message, with pings between them, are one message', asy
   ]))
   await eventually('an ack', () => peer.text, (received) => received.includes('"type":"ack","room":"chat/1","id":"m"'))
   t.ok(peer.received.includes(Buffer.from([0x8a, 1, 'p'.charCodeAt(0)])), 'and the ping is answered')
+})
+
+/** Sends a message in parts, each of which the server reads apart. */
+async function sendInParts (server: Running, peer: RawPeer, bytes: Buffer, size: number): Promise<void> {
+  const connected = once(server.app.server, 'connection') as Promise<[Socket]>
+  peer.send(handshake('/ws/chat/1', { headers: { Authorization: `Bearer ${server.token('ada')}` } }))
+  const [socket] = await connected
+  await peer.answered()
+  await eventually('the welcome', () => peer.text.includes('"type":"welcome"'), Boolean)
+  peer.received = Buffer.alloc(0)
+  const before = socket.bytesRead
+  for (let at = 0; at < bytes.length && peer.received.length === 0; at += size) {
+    peer.send(bytes.subarray(at, at + size))
+    while (socket.bytesRead - before < Math.min(at + size, bytes.length) && peer.received.length === 0) {
+      await new Promise((resolve) => { setImmediate(resolve) })
+    }
+  }
+}
+
+t.test('a large message that a network brings in the parts of its packets is one message', async (t) => {
+  const server = await start(t, { limits: { message: 8_388_608 } })
+  const peer = new RawPeer(server.port)
+  t.teardown(() => { peer.destroy() })
+  const text = JSON.stringify({ type: 'say', room: 'chat/1', id: 'm', data: { text: 'x'.repeat(7_000_000) } })
+  await sendInParts(server, peer, raw(0x81, text), 1_400)
+  await eventually('an answer', () => peer.text, (received) => received.includes('"id":"m"'))
+  t.match(peer.text, /"type":"error".*"code":"invalid_message"/, 'the schema takes less')
+})
+
+t.test('a message that comes byte by byte closes with 4500, and the reason says so', async (t) => {
+  const server = await start(t)
+  const peer = new RawPeer(server.port)
+  t.teardown(() => { peer.destroy() })
+  await sendInParts(server, peer, raw(0x81, 'x'.repeat(60_000)), 1)
+  await eventually('a close frame', () => peer.received.indexOf(0x88), (at) => at !== -1)
+  t.equal(peer.received.readUInt16BE(peer.received.indexOf(0x88) + 2), 4500)
+  t.match(peer.text, /no tiny pieces/)
 })
 
 t.test(
