@@ -19,7 +19,7 @@ import type { Hub } from '../rooms/hub.js'
 import type { Ledger } from '../stats/ledger.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { Buckets } from '../structures/buckets.js'
-import type { Rate } from '../structures/token-bucket.js'
+import type { Rate, TokenBucket } from '../structures/token-bucket.js'
 import type { BroadcastAcks } from './broadcast-acks.js'
 import { Commands, type Answer } from './commands.js'
 import { ConnectionCaller, type CallerParts } from './connection-caller.js'
@@ -257,11 +257,7 @@ export class Dispatch {
         wait = bucket.take(now)
       }
       if (wait > 0 && bucket.isFlooded) connection.close('rate_limited')
-      else if (wait === 0 && isNearly(bucket.used, rate.burst)) {
-        const { id, userId } = connection
-        const of = { connectionId: id, userId, room: membership.name }
-        this.#options.limitWarnings.look('limits.rate of the room', bucket.used, rate.burst, of)
-      }
+      else if (wait === 0) this.#look(bucket, rate, membership.name, connection.userId, connection.id)
     }
     if (wait === 0) return true
     if (!connection.isOpen) return false
@@ -276,20 +272,30 @@ export class Dispatch {
   /**
    * Spends the room's own rate for what is said by POST.
    *
-   * @param holder the connection that says it, or the user where it is none
+   * @param connectionId the connection that says it, where it is one
    * @throws Refusal `rate_limited`
    */
-  spendOfRoom (command: Command, holder: string): void {
+  spendOfRoom (command: Command, userId: string, connectionId?: string): void {
     if (!isSaid(command)) return
     const rate = this.#options.rooms.declarations.find(command.room)?.declaration.rate
     if (rate === undefined) return
     const now = performance.now()
-    const bucket = this.#roomRates.of(keyOf(holder, command.room), rate, now)
+    // A user may be named as a connection is.
+    const key = connectionId === undefined ? keyOf('', userId, command.room) : keyOf(connectionId, command.room)
+    let bucket = this.#roomRates.of(key, rate, now)
     let wait = bucket.take(now)
     if (wait > 0 && command.type === 'message' && this.isConcurrent(command.room, command.name)) {
-      wait = bucket.spare(now).take(now)
+      bucket = bucket.spare(now)
+      wait = bucket.take(now)
     }
     if (wait > 0) throw rateLimited(wait, rate)
+    this.#look(bucket, rate, command.room, userId, connectionId)
+  }
+
+  /** Warns before the rate of a room refuses somebody. */
+  #look ({ used }: TokenBucket, { burst }: Rate, room: string, userId: string, connectionId?: string): void {
+    if (!isNearly(used, burst)) return
+    this.#options.limitWarnings.look('limits.rate of the room', used, burst, { connectionId, userId, room })
   }
 
   #run (connection: Peer, command: Command, bytes: number): void {

@@ -85,7 +85,7 @@ export class Uplink {
     )
     if ('fault' in command) throw this.#garbled(own, identity.userId, command)
     if (command.type === 'message') this.#count(own, bytes)
-    this.#options.dispatch.spendOfRoom(command, own.id ?? identity.userId)
+    this.#options.dispatch.spendOfRoom(command, identity.userId, own.id)
     const answer = await this.#options.dispatch.commands.answer(command, caller, bytes)
     // A caller whose access was revoked meanwhile does not get the result.
     check('room' in command ? command.room : undefined)

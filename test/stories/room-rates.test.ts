@@ -12,10 +12,10 @@ interface Counting extends Running {
   readonly handled: () => number
 }
 
-async function counting (t: Test): Promise<Counting> {
+async function counting (t: Test, rate = RATE): Promise<Counting> {
   let handled = 0
   const server = await start(t, {
-    declare: (app) => { app.room(desk, { limits: { rate: RATE }, on: { say: () => { handled++ } } }) }
+    declare: (app) => { app.room(desk, { limits: { rate }, on: { say: () => { handled++ } } }) }
   })
   return Object.assign(server, { handled: () => handled })
 }
@@ -54,3 +54,18 @@ t.test('who posts without a connection spends the rate of the room as a user', a
   }
   t.equal(server.handled(), RATE.burst + 1)
 })
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} the rate of a room is told before it refuses somebody`, async (t) => {
+    const server = await counting(t, { ...RATE, burst: 10 })
+    const ada = await connect(server, { transport, rooms: ['desk/1'], token: server.token('ada') })
+    for (let each = 0; each < 8; each++) {
+      ada.send({ type: 'say', room: 'desk/1', id: `${each}`, data: {} })
+      await ada.next('ack', ({ id }) => id === `${each}`)
+    }
+    const told = server.lines.filter((line) => line.includes('"limit":"limits.rate of the room"'))
+    t.equal(told.length, 1)
+    t.match(JSON.parse(told[0] ?? '{}'), { userId: 'ada', room: 'desk/1', connectionId: ada.id })
+    t.equal(server.handled(), 8)
+  })
+}

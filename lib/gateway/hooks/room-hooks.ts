@@ -34,7 +34,8 @@ export class RoomHooks {
   /**
    * Whether somebody may enter: `{ "allow": true }` of the backend. A refusal is no.
    *
-   * @throws Refusal `unavailable` where the backend does not say, `rate_limited` where too much of one user waits for it
+   * @throws Refusal `unavailable` where the backend does not say, and `rate_limited` where too much of one user waits
+   *   for it
    */
   async authorize (asking: Asking): Promise<boolean> {
     return await this.#backend.ask('authorize', randomId(), asking, (answer) => {
