@@ -34,8 +34,8 @@ export default [
     files: ['test/**/*.ts', 'lib/adapters/contract/*.ts'],
     rules: {
       'no-restricted-syntax': ['error', {
-        selector: 'CallExpression[callee.property.name="match"][arguments.1.type="ArrayExpression"][arguments.1.elements.length=0]',
-        message: 'Every list matches an empty one: compare by t.same.'
+        selector: 'CallExpression[callee.property.name=/^(match|notMatch|rejects|throws)$/]:has(> .arguments:nth-child(2):matches(ArrayExpression, :has(ArrayExpression)))',
+        message: 'A list may go on behind its pattern: use matchList of test/helpers.'
       }, {
         selector: 'CallExpression[callee.property.name="not"][arguments.1.regex]',
         message: 'A text is never the same as a regular expression: use t.notMatch.'

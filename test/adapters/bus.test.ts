@@ -7,6 +7,7 @@ import { nats } from '../../lib/adapters/nats/adapter.js'
 import { stateKey } from '../../lib/adapters/nats/tokens.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { parsePositions } from '../../lib/adapters/broker/payload.js'
+import { matchList } from '../helpers/match-list.js'
 import { connect, declareChat, lobby, start, type NetPeer, type Running } from '../helpers/net.js'
 import { missing, startNats, startRedis, until } from '../helpers/servers.js'
 import { node, reliable, said, textOf } from '../../lib/adapters/contract/host.js'
@@ -268,7 +269,8 @@ for (const { name, program, open } of buses) {
       await ada.fence()
       t.equal((await server.app.rooms.stats() as { connections: { total: number } }).connections.total, 1)
       const said = server.loud as Array<{ msg: string, kind?: string, size?: number, undecodable?: number }>
-      t.match(
+      matchList(
+        t,
         said,
         [{ msg: /cannot read/, kind: 'control' }, { msg: /cannot read/, kind: 'control', size: 0 }],
         'what the adapter and what the node cannot read, once a minute each'

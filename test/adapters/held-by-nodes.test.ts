@@ -10,6 +10,7 @@ import type { RedisLink } from '../../lib/adapters/redis/link.js'
 import { redisLeases } from '../../lib/adapters/redis/stores.js'
 import { stateKey } from '../../lib/adapters/nats/tokens.js'
 import { NATS, REDIS, type Broker } from '../helpers/brokers.js'
+import { matchList } from '../helpers/match-list.js'
 import { missing, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
 import { node, reliable, type Node } from '../../lib/adapters/contract/host.js'
 
@@ -198,7 +199,7 @@ for (const broker of brokers) {
     await b.adapter.presence!.sweep(['chat/1'])
     await b.adapter.subscribe('hall/1', reliable)
     await b.adapter.presence!.join('hall/1', { userId: 'bob', connection: 'c-bob' }, LEASE)
-    t.match((await b.adapter.presence!.snapshot('hall/1', 10)).list, [{ userId: 'bob' }])
+    matchList(t, (await b.adapter.presence!.snapshot('hall/1', 10)).list, [{ userId: 'bob' }])
     t.equal((await b.adapter.presence!.snapshot('hall/1', 10)).total, 1)
   })
 
@@ -269,7 +270,7 @@ for (const broker of brokers) {
         await presence.sweep(['chat/1'])
         return (await presence.snapshot('chat/1', 10)).total === 1
       })
-      t.match((await presence.snapshot('chat/1', 10)).list, [{ userId: 'stays' }])
+      matchList(t, (await presence.snapshot('chat/1', 10)).list, [{ userId: 'stays' }])
       // What was held by the old name is this node's to give back all the same.
       await leases.release('user:ann', 'c-stays')
       t.equal(await leases.count('user:ann'), 0)

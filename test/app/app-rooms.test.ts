@@ -5,6 +5,7 @@ import t from 'tap'
 import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
 import realtime, { defineRoom, Refusal, type RoomHandle } from '../../lib/index.js'
 import { ask } from '../helpers/ask.js'
+import { matchList } from '../helpers/match-list.js'
 import {
   chat, connect, declareChat, eventually, everyone, inbox, lobby, poll, start, statsOf, TRANSPORTS, type Frame
 } from '../helpers/net.js'
@@ -288,10 +289,14 @@ t.test('a server-side join of a connection that polls lasts for one answer', asy
     (count) => count === 1
   )
   const answer = await open
-  t.match(answer.frames, [{ type: 'joined', room: 'chat/2' }])
+  matchList(t, answer.frames, [{ type: 'joined', room: 'chat/2' }])
   await server.app.rooms.broadcast('chat/2', 'said', said('too late'))
   await server.app.rooms.broadcast('chat/1', 'said', said('in time'))
-  t.match((await poll(server, { ...options, query: { since: answer.cursor, wait: '1' } })).frames, [{ room: 'chat/1' }])
+  matchList(
+    t,
+    (await poll(server, { ...options, query: { since: answer.cursor, wait: '1' } })).frames,
+    [{ room: 'chat/1' }]
+  )
 })
 
 t.test(
@@ -318,7 +323,7 @@ t.test(
       [[{ userId: 'ada', data: { name: 'ADA' } }], 1, true, true]
     )
     one.send({ type: 'members', room: 'crowd/1', id: 'm' })
-    t.match(await one.next('ack'), { id: 'm', data: { sequence: 1, total: 1, list: [{ userId: 'ada' }] } })
+    matchList(t, await one.next('ack'), { id: 'm', data: { sequence: 1, total: 1, list: [{ userId: 'ada' }] } })
     bob.send({ type: 'members', room: 'crowd/1', id: 'm' })
     t.match(await bob.next('error'), { data: { code: 'not_joined' } })
     bob.send({ type: 'history', room: 'crowd/1', id: 'h' })
@@ -354,7 +359,7 @@ t.test('history gives the newest events, those after a position, and says whethe
   t.same(await texts({ since: { epoch: 'xxxxxxxx', offset: 7 } }), [[], false])
   const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
   ada.send({ type: 'history', room: 'chat/1', id: 'h', data: { since: { epoch, offset: 6 }, limit: 1 } })
-  t.match(await ada.next('ack'), {
+  matchList(t, await ada.next('ack'), {
     data: {
       position: { offset: 7 }, resumed: true, more: true, events: [{ type: 'said', offset: 7, data: { text: '7' } }]
     }
@@ -416,7 +421,7 @@ t.test(
     t.same(hows, ['200', '204', '299', 'stream', 'many 0', 'many 1', 'many 2', 'many 3', 'many 4', 'chained', '200'])
     const said = (): object[] => server.loud.filter((line) => (line as { msg?: string }).msg?.includes('hijacked') === true)
     await until('the log says what was dropped', () => said().length > 0)
-    t.match(said(), [{ level: 40, room: 'sink', event: 'done', dropped: 1, reqId: /./ }], 'a hijacked 2xx alone is told')
+    matchList(t, said(), [{ level: 40, room: 'sink', event: 'done', dropped: 1, reqId: /./ }], 'a hijacked 2xx alone is told')
   }
 )
 

@@ -6,6 +6,7 @@ import { checkControl } from '../../lib/adapters/broker/decode.js'
 import { connect as connectClient } from '../../lib/client/index.js'
 import { BROKERS, CLUSTER } from '../helpers/brokers.js'
 import { hostOf } from '../helpers/host-of.js'
+import { matchList } from '../helpers/match-list.js'
 import { chat, connect, declareChat, eventually, inbox, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
 import { missing } from '../helpers/servers.js'
 
@@ -100,7 +101,7 @@ for (const { name, skip, open } of ADAPTERS) {
         headers: { authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json', connection: 'close' },
         body: JSON.stringify({ type: 'say', id: 'x', data: { text: 'x' } })
       })
-      t.match([post.status, await post.json()], [403, { code: 'revoked', room: 'chat/1' }])
+      matchList(t, [post.status, await post.json()], [403, { code: 'revoked', room: 'chat/1' }])
       const other = await enter(server, 'ada', ['chat/2'])
       other.send({ type: 'join', room: 'chat/1', id: 'j' })
       t.match((await other.next('error', ({ id }) => id === 'j')).data, { code: 'revoked', retry: 'never' })
@@ -183,7 +184,7 @@ t.test('a client that is closed comes back and is told nothing it missed twice; 
   client.on('left', (told) => { left.push(told) })
   await server.app.rooms.revoke({ user: 'ada', room: 'chat/1' }, { message: 'enough' })
   await eventually('the end of the room', () => left.length, (count) => count === 1)
-  t.match(left, [{ room: 'chat/1', code: 'revoked', message: 'enough' }])
+  matchList(t, left, [{ room: 'chat/1', code: 'revoked', message: 'enough' }])
   await t.rejects(room.send('say', { text: 'x' }), { code: 'revoked' })
   await t.rejects(client.join(chat.at({ id: '1' })).joined, { code: 'revoked' })
 })

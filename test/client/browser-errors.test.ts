@@ -8,6 +8,7 @@ import type { Page } from 'playwright-core'
 import selfsigned from 'selfsigned'
 import t, { type Test } from 'tap'
 import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
+import { matchList } from '../helpers/match-list.js'
 import { start } from '../helpers/net.js'
 import { freePort } from '../helpers/servers.js'
 import { WebProxy } from '../helpers/web-proxy.js'
@@ -130,7 +131,7 @@ t.test(
       t.teardown(async () => { await proxy.close() })
       proxy.blocksUpgrades = true
       const told = await connectIn(page, `http://127.0.0.1:${port}/ws`, app.token('ada'), 3)
-      t.match(told, {
+      matchList(t, told, {
         open: 'sse',
         errors: [{ code: 'transport_blocked', transport: 'websocket', attempt: 1, retryIn: 0 }]
       })

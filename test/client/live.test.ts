@@ -1,5 +1,6 @@
 import t from 'tap'
 import { behind, dial, isOpen, rejection, until } from '../helpers/client.js'
+import { matchList } from '../helpers/match-list.js'
 import { chat, declareChat, everyone, inbox, lobby, start, TRANSPORTS } from '../helpers/net.js'
 
 for (const transport of TRANSPORTS) {
@@ -80,7 +81,7 @@ for (const transport of TRANSPORTS) {
     t.match(await rejection(secret.send('say', { text: 'x' })), { code: 'forbidden' })
     await fine.joined
     t.match(await fine.send('say', { text: 'x' }), { id: /-/ })
-    t.match(errors, [{ code: 'forbidden', room: 'chat/secret' }])
+    matchList(t, errors, [{ code: 'forbidden', room: 'chat/secret' }])
     t.equal(client.state, 'open')
   })
 
@@ -89,7 +90,7 @@ for (const transport of TRANSPORTS) {
     const { client } = dial(t, app, 'ada', { transports })
     const room = client.join(chat.at({ id: '1' }))
     await room.joined
-    t.match(await rejection(room.send('say', { text: 1 as unknown as string })), {
+    matchList(t, await rejection(room.send('say', { text: 1 as unknown as string })), {
       code: 'invalid_message',
       room: 'chat/1',
       details: [{ path: '/text' }]
@@ -254,7 +255,7 @@ for (const transport of TRANSPORTS) {
     } while (first === 'nobody')
     t.equal(isDone, false)
     release()
-    t.match(await result, { acked: ['ada'], missing: [] })
+    matchList(t, await result, { acked: ['ada'], missing: [] })
   })
 
   t.test(`over ${transport}: a link that is dead without a word is noticed and replaced, and nothing is missing`, async (t) => {

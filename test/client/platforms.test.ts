@@ -4,6 +4,7 @@ import { WebSocket } from 'ws'
 import type { Client, ConnectOptions, Transport } from '../../lib/client/index.js'
 import { builtGlobal } from '../../scripts/build-client.mjs'
 import { rejection, until } from '../helpers/client.js'
+import { matchList } from '../helpers/match-list.js'
 import { start, TRANSPORTS } from '../helpers/net.js'
 
 const script = await builtGlobal()
@@ -91,7 +92,7 @@ async function talk (t: Test, client: Client, expected: string): Promise<void> {
   })])
   await room.send('say', { text: 'gr\u00fc\u00df dich \u{1F44B}' })
   await until('the event', () => heard.length === 1)
-  t.match(heard, [{ text: 'gr\u00fc\u00df dich \u{1F44B}', by: 'ada' }], `over ${expected}`)
+  matchList(t, heard, [{ text: 'gr\u00fc\u00df dich \u{1F44B}', by: 'ada' }], `over ${expected}`)
   t.equal(client.transport, expected)
   client.close()
 }

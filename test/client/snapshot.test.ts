@@ -5,6 +5,7 @@ import type { ClientRoom, Loaded } from '../../lib/client/index.js'
 import { defineRoom } from '../../lib/index.js'
 import type { Position } from '../../lib/protocol/position.js'
 import { dial, rejection, until, type Watched } from '../helpers/client.js'
+import { matchList } from '../helpers/match-list.js'
 import { start, TRANSPORTS, type Running, type TransportName } from '../helpers/net.js'
 
 /** Reloads and gaps of each transport. */
@@ -126,7 +127,7 @@ t.test('behind a gap the state is loaded again by itself, and each load that fai
   await app.stop()
   await until('all is heard', () => page.shown() === app.top())
   const failed = { code: 'load_failed', room: 'numbers/1', message: /the database is away/, retryIn: Number }
-  t.match(page.errors, [{ ...failed, attempt: 1 }, { ...failed, attempt: 2 }])
+  matchList(t, page.errors, [{ ...failed, attempt: 1 }, { ...failed, attempt: 2 }])
   t.equal(page.errors.length, 2)
 })
 

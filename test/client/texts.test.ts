@@ -7,6 +7,7 @@ import { growingTexts } from '../../lib/client/texts.js'
 import { askedRoom, refusal } from '../helpers/asked-room.js'
 import { dial, until } from '../helpers/client.js'
 import { ai } from '../helpers/growing-room.js'
+import { matchList } from '../helpers/match-list.js'
 import { start } from '../helpers/net.js'
 
 interface Said { data: { text: string }, added: string, end?: unknown }
@@ -29,21 +30,21 @@ function make (): {
 
 t.test('a client puts what comes behind what is before its from, and tells what is new', async (t) => {
   const { take, asked } = make()
-  t.match(take('abc', 0), [{ data: { id: 'a', text: 'abc' }, added: 'abc' }])
-  t.match(take('def', 3), [{ data: { text: 'abcdef' }, added: 'def' }])
+  matchList(t, take('abc', 0), [{ data: { id: 'a', text: 'abc' }, added: 'abc' }])
+  matchList(t, take('def', 3), [{ data: { text: 'abcdef' }, added: 'def' }])
   t.same(take('def', 3), [], 'it came twice')
-  t.match(take('abcdefg', 0), [{ data: { text: 'abcdefg' }, added: 'g' }], 'the whole came again, with more')
-  t.match(take('', 7, { end: 'done' }), [{ data: { text: 'abcdefg' }, added: '', end: 'done' }])
+  matchList(t, take('abcdefg', 0), [{ data: { text: 'abcdefg' }, added: 'g' }], 'the whole came again, with more')
+  matchList(t, take('', 7, { end: 'done' }), [{ data: { text: 'abcdefg' }, added: '', end: 'done' }])
   t.same(take('', 7, { end: 'done' }), [])
-  t.match(take('new', 0), [{ data: { text: 'new' }, added: 'new' }], 'another text under its key')
+  matchList(t, take('new', 0), [{ data: { text: 'new' }, added: 'new' }], 'another text under its key')
   t.same(asked, [])
 })
 
 t.test('a list grows in the same way', async (t) => {
   const { take } = make()
-  t.match(take([1], 0), [{ data: { text: [1] }, added: [1] }])
-  t.match(take([2, 3], 1), [{ data: { text: [1, 2, 3] }, added: [2, 3] }])
-  t.match(take([1, 2, 3, 4], 0), [{ data: { text: [1, 2, 3, 4] }, added: [4] }])
+  matchList(t, take([1], 0), [{ data: { text: [1] }, added: [1] }])
+  matchList(t, take([2, 3], 1), [{ data: { text: [1, 2, 3] }, added: [2, 3] }])
+  matchList(t, take([1, 2, 3, 4], 0), [{ data: { text: [1, 2, 3, 4] }, added: [4] }])
   const [end] = take([4], 3, { end: 'done' })
   t.same([end!.data.text, end!.added, end!.end], [[1, 2, 3, 4], [], 'done'], 'nothing of its end is new')
 })
@@ -54,7 +55,7 @@ t.test('where something is missing a client asks for the whole once, and goes on
   t.same(take('ghi', 6), [])
   t.same(take('jkl', 9), [])
   t.same(asked, [{ event: 'answer', key: 'a' }])
-  t.match(take('abcdefghi', 0), [
+  matchList(t, take('abcdefghi', 0), [
     { data: { text: 'abcdefghi' }, added: 'defghi' },
     { data: { text: 'abcdefghijkl' }, added: 'jkl' }
   ])
@@ -188,7 +189,7 @@ t.test('a text that the server has an older state of, until its writer writes it
     const parts = texts.parts('answer', 'a', on, {})[Symbol.asyncIterator]()
     t.same(await parts.next(), { value: first, done: false })
     t.same(take(older, 0), [])
-    t.match(take(again, 0), [{ data: { text: again }, added: again.slice(first.length) }])
+    matchList(t, take(again, 0), [{ data: { text: again }, added: again.slice(first.length) }])
     t.same(await parts.next(), { value: again.slice(first.length), done: false })
   }
 })
@@ -197,9 +198,9 @@ t.test('a client says what it has of the texts that changed last', async (t) => 
   const { texts, take } = make()
   t.equal(texts.known(), undefined)
   take('abc', 0)
-  t.match(texts.known(), [['answer', 'a', 3, Number, undefined]])
+  matchList(t, texts.known(), [['answer', 'a', 3, Number, undefined]])
   take('', 3, { end: 'done' })
-  t.match(texts.known(), [['answer', 'a', 3, Number, 1]])
+  matchList(t, texts.known(), [['answer', 'a', 3, Number, 1]])
   for (let index = 0; index < 20; index++) texts.frame({ ...frame('x', 0), data: { id: index, text: 'x' } } as unknown as Frame)
   t.same(texts.known()!.map(([, key]) => key), Array.from({ length: 16 }, (_, index) => `${index + 4}`))
 })

@@ -5,6 +5,7 @@ import { redis } from '../../lib/adapters/redis/adapter.js'
 import { connect as open } from '../../lib/client/index.js'
 import { defineRoom } from '../../lib/index.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
+import { matchList } from '../helpers/match-list.js'
 import {
   chat, connect, eventually, lobby, poll, postFrame, start, statsOf, type Frame, type NetPeer, type Posted, type Running
 } from '../helpers/net.js'
@@ -383,7 +384,7 @@ for (const { name, skip, nodes } of PAIRS) {
         if (id === ack) other.send({ type: 'ack', id, error: { code: 'busy', message: 'not now' } } as never)
         t.match(await ada.say(b, { type: 'ack', id, data: id }), { status: 200 })
       }
-      t.match(await Promise.all(answers), [String, ack])
+      matchList(t, await Promise.all(answers), [String, ack])
       await ada.say(b, { type: 'leave' })
       await until('it has gone', async () => (await statsOf(a.app)).connections.total === (a === b ? 1 : 0))
 
@@ -414,7 +415,7 @@ for (const { name, skip, nodes } of PAIRS) {
     await a.app.rooms.broadcast('quiz/1', 'said', { text: 'not for who has left' })
     await fence(a)
     const { frames, rooms } = await parked.poll(b, '5000')
-    t.match(frames, [left])
+    matchList(t, frames, [left])
     t.same(rooms, {})
     for (const node of [b, a, b]) t.same(await parked.poll(node), { frames: [], rooms: {} })
     t.equal((await b.app.rooms.broadcast('quiz/1', 'said', { text: 'nobody is here' })).recipients, 0)
@@ -422,7 +423,7 @@ for (const { name, skip, nodes } of PAIRS) {
     const told = new Walker([a, b], 'ada')
     await told.poll(a)
     await a.app.rooms.leave({ connection: told.id }, 'quiz/1')
-    t.match((await told.poll(a, '5000')).frames, [left])
+    matchList(t, (await told.poll(a, '5000')).frames, [left])
     t.same(await told.poll(b), { frames: [], rooms: {} })
 
     const again = new Walker([a, b], 'ada')
@@ -431,7 +432,7 @@ for (const { name, skip, nodes } of PAIRS) {
     await again.poll(a, '5000')
     const polled = again.poll(a, '5000')
     await eventually('it is put into the room', async () => await a.app.rooms.join({ connection: again.id }, 'quiz/1'), Boolean)
-    t.match((await polled).frames, [{ type: 'joined', room: 'quiz/1' }])
+    matchList(t, (await polled).frames, [{ type: 'joined', room: 'quiz/1' }])
     await fence(a)
     t.match((await again.poll(b)).rooms, { 'quiz/1': Object })
 

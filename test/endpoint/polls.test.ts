@@ -8,6 +8,7 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { defineRoom } from '../../lib/index.js'
 import { hashRooms } from '../../lib/protocol/cursor.js'
+import { matchList } from '../helpers/match-list.js'
 import { connect, declareChat, eventually, poll, postFrame, start, statsOf, type PollAnswer, type Running } from '../helpers/net.js'
 import { proxied } from '../helpers/proxied.js'
 
@@ -340,14 +341,14 @@ t.test(
     })
     broker.refuse(true)
     const first = await ask()
-    t.match(first, {
+    matchList(t, first, {
       resumed: false,
       rooms: {},
       frames: [{ type: 'error', room: 'chat/1', data: { code: 'unavailable', retry: 'backoff' } }]
     })
     const began = performance.now()
     const second = await ask(first.cursor)
-    t.match(second, {
+    matchList(t, second, {
       connectionId: first.connectionId,
       resumed: false,
       frames: [{ type: 'error', room: 'chat/1', data: { code: 'unavailable' } }]
@@ -388,7 +389,7 @@ t.test('a poll that another one ends stands where it stood, so that a loss is to
   await sleep(300)
   const last = ask(first.cursor)
   const ended = await slow
-  t.match(ended, { cursor: first.cursor, rooms: {}, frames: [] })
+  matchList(t, ended, { cursor: first.cursor, rooms: {}, frames: [] })
   t.equal((await last).resumed, false)
   t.equal((await ask(ended.cursor)).resumed, false)
 })
@@ -412,7 +413,7 @@ t.test('who polls has lost nothing where more events than the history keeps were
   }
   await say('news')
   const { resumed, frames } = await poll(server, { token, rooms: ['chat/1'], query: { since: cursor, wait: '200' } })
-  t.match([resumed, frames], [true, [{ type: 'said', data: { text: 'news' } }]])
+  matchList(t, [resumed, frames], [true, [{ type: 'said', data: { text: 'news' } }]])
 })
 
 t.test('who comes while the rooms of a poll are being entered is told to that poll, in order', async (t) => {
@@ -443,7 +444,7 @@ t.test('who comes while the rooms of a poll are being entered is told to that po
     free!()
   }
   const { frames } = await polled
-  t.match(frames, users.map((userId) => ({ type: 'presence', room: 'chat/1', data: { joined: [{ userId }] } })))
+  matchList(t, frames, users.map((userId) => ({ type: 'presence', room: 'chat/1', data: { joined: [{ userId }] } })))
 })
 
 t.test('who polls again because an answer was lost is told once more that the server took him out of the room', async (t) => {
@@ -459,7 +460,7 @@ t.test('who polls again because an answer was lost is told once more that the se
   const takeOut = async (): Promise<void> => { await server.app.rooms.leave({ connection: first.connectionId }, 'chat/1') }
   await takeOut()
   const left = [{ type: 'left', room: 'chat/1', data: { code: 'left' } }]
-  for (const time of ['first', 'second']) t.match((await ask(first.cursor)).frames, left, `the ${time} time`)
+  for (const time of ['first', 'second']) matchList(t, (await ask(first.cursor)).frames, left, `the ${time} time`)
   // Nor is it told by a poll that is given up.
   const stop = new AbortController()
   const before = server.lines.length
@@ -468,7 +469,7 @@ t.test('who polls again because an answer was lost is told once more that the se
   stop.abort()
   await given
   const told = await ask(first.cursor)
-  t.match(told.frames, left)
+  matchList(t, told.frames, left)
   t.same(Object.keys(told.rooms), ['chat/2'])
   const next = await ask(told.cursor)
   t.same([next.frames, next.resumed, Object.keys(next.rooms)], [[], true, ['chat/2']], 'who has heard it is not told again')
@@ -488,7 +489,7 @@ t.test('also in a room that keeps no history is who polls told again that he is 
     let told: PollAnswer | undefined
     for (const time of ['first', 'second', 'third']) {
       told = await ask(cursor)
-      t.match(told.frames, [{ type: 'left', room, data: { code: 'left' } }], `the ${time} time, ${room}`)
+      matchList(t, told.frames, [{ type: 'left', room, data: { code: 'left' } }], `the ${time} time, ${room}`)
     }
     cursor = told!.cursor
     t.same((await ask(cursor)).frames, [], `${room}, heard`)
@@ -513,7 +514,7 @@ t.test('a room that refuses for good who comes from another node is told of agai
   let told: PollAnswer | undefined
   for (const time of ['first', 'second', 'third']) {
     told = await ask(cursor)
-    t.match(told.frames, [{ type: 'error', room: 'chat/1', data: { code: 'forbidden' } }], `the ${time} time`)
+    matchList(t, told.frames, [{ type: 'error', room: 'chat/1', data: { code: 'forbidden' } }], `the ${time} time`)
   }
   t.same((await ask(told!.cursor)).frames, [])
 })
@@ -539,11 +540,11 @@ t.test('who is put into a room again before he heard that he was out is told no 
     }
     return { joined, ...await polled }
   }, ({ joined }) => joined === 1)
-  t.match(answer.frames, [{ type: 'left' }, { type: 'joined' }])
+  matchList(t, answer.frames, [{ type: 'left' }, { type: 'joined' }])
   await server.app.rooms.broadcast('chat/1', 'said', { text: 'hello', by: 'x' })
   for (const since of [cursor, answer.cursor]) {
     const { frames, rooms } = await ask(since)
-    t.match(frames, [{ type: 'said', data: { text: 'hello' } }])
+    matchList(t, frames, [{ type: 'said', data: { text: 'hello' } }])
     t.same(Object.keys(rooms), ['chat/1'])
   }
 })
@@ -558,7 +559,7 @@ t.test('who was refused by a room, put into it by the server and taken out again
   )
   broker.refuse(true)
   const { connectionId, cursor, frames } = await ask()
-  t.match(frames, [{ type: 'error', room: 'chat/1', data: { code: 'unavailable' } }])
+  matchList(t, frames, [{ type: 'error', room: 'chat/1', data: { code: 'unavailable' } }])
   // Only an open poll can be put into a room: this one has tried the room again, and waits.
   const polled = ask(cursor)
   const target = { connection: connectionId }

@@ -15,6 +15,7 @@ import { token } from '../../lib/gateway/commands/token.js'
 import { readConfig } from '../../lib/gateway/config/read.js'
 import { ROOT } from '../../scripts/matrix/tarball.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
+import { matchList } from '../helpers/match-list.js'
 import { until } from '../helpers/servers.js'
 
 const CLI = join(ROOT, 'dist/gateway/cli.js')
@@ -80,7 +81,7 @@ t.test('the gateway from a shell', { skip }, async (t) => {
     const fine = run(t, ['serve', '--config', path, '--check'])
     const wrong = run(t, ['serve', '--config', await written(t, { ...CONFIG, limit: {}, capacity: 0 }), '--check'])
     t.equal(await fine.code, 0, fine.notes())
-    t.match(fine.lines, [/realtime\.json is fine: 1 room, to listen at 127\.0\.0\.1:0$/])
+    matchList(t, fine.lines, [/realtime\.json is fine: 1 room, to listen at 127\.0\.0\.1:0$/])
     t.equal(await wrong.code, 1)
     t.same(wrong.notes().trimEnd().split('\n'), [
       'limit: is unknown; did you mean "limits"?', 'capacity: expected a whole number from 1 on, got 0'
@@ -94,7 +95,7 @@ t.test('the gateway from a shell', { skip }, async (t) => {
     })
     const plain = run(t, ['serve', '--config', typed, '--check'])
     t.equal(await loaded.code, 0, loaded.notes())
-    t.match(loaded.lines, [/realtime\.mts is fine: 1 room/])
+    matchList(t, loaded.lines, [/realtime\.mts is fine: 1 room/])
     const isRead = typeof (process.features as { typescript?: string | false }).typescript === 'string'
     t.equal(await plain.code, isRead ? 0 : 1)
     if (!isRead) t.match(plain.notes(), /^\S*realtime\.mts: Node \S+ loads no TypeScript: use Node 22\.18 or newer, or a loader such as NODE_OPTIONS="--import tsx"\n$/)

@@ -12,6 +12,7 @@ import { RoomHooks } from '../../lib/gateway/hooks/room-hooks.js'
 import { FairTurns } from '../../lib/gateway/hooks/fair-turns.js'
 import { readKey, signedHeaders } from '../../lib/gateway/hooks/signature.js'
 import { createPeer } from '../../lib/testing/index.js'
+import { matchList } from '../helpers/match-list.js'
 import { freePort, until } from '../helpers/servers.js'
 import { FakeBackend, isSigned, KEY, startBackend, WHSEC, type Behaviour } from './backend.js'
 
@@ -193,7 +194,7 @@ for (const [what, behave, reason, told] of FAILURES) {
     const { hooks, lines, counted } = ask(t, backend, reason === 'timeout' ? { timeout: 50 } : {})
     await t.rejects(hooks.message(SAY), told)
     await t.rejects(hooks.authorize(ADA), { code: 'unavailable', statusCode: 503 })
-    t.match(lines, [['warn', { hook: 'message', reason }, 'a backend gave no answer'], ['warn', { hook: 'authorize', reason }]])
+    matchList(t, lines, [['warn', { hook: 'message', reason }, 'a backend gave no answer'], ['warn', { hook: 'authorize', reason }]])
     t.equal(await counted('message', reason), 1)
     t.equal(await counted('authorize', reason), 1)
     t.notMatch(JSON.stringify(lines), WHSEC)
@@ -457,7 +458,11 @@ t.test('what waits for a backend is bounded: the oldest is given up and counted'
   const { join, counted, lines } = await start(t, backend, { on: ['message', 'join'], queue: 2, timeout: 5_000 })
   for (let i = 0; i < 4; i++) await join()
   await until('one is given up', async () => await counted('join', 'dropped') > 0)
-  t.match(lines.filter(({ msg }) => String(msg).includes('was not told of something')), [{ level: 40, hook: 'join' }])
+  matchList(
+    t,
+    lines.filter(({ msg }) => String(msg).includes('was not told of something')),
+    [{ level: 40, hook: 'join' }]
+  )
   backend.behave = () => ({ status: 204 })
   await backend.stop()
   await backend.start()

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
 import { startExample, type Example } from '../helpers/example.js'
+import { matchList } from '../helpers/match-list.js'
 import { freePort } from '../helpers/servers.js'
 
 type End = string | { readonly code: string }
@@ -136,7 +137,7 @@ t.test('a page shows an answer whole that grows, ends while the page loads, or h
   await third.start()
   for (const { shown } of [first, second, third]) {
     await until('the end', () => shown()[0]?.end)
-    t.match(shown(), [{ question: 'one?', end: 'done' }])
+    matchList(t, shown(), [{ question: 'one?', end: 'done' }])
     t.equal(shown().length, 1)
     t.ok(isWhole(shown()[0]!), shown()[0]!.text)
     t.equal(shown()[0]!.text, [...answers.rows.values()][0]!.text)
@@ -157,7 +158,7 @@ t.test('one answer of a user grows at a time, and the next one is let in when it
     else await room.send('stop', { answer })
     await until('its row has its end', () => answers.rows.get(answer)?.end)
   }
-  t.match([...answers.rows.values()], [{ end: 'done' }, { end: { code: 'cancelled' } }])
+  matchList(t, [...answers.rows.values()], [{ end: 'done' }, { end: { code: 'cancelled' } }])
 })
 
 t.test('a question that cannot be told leaves no text that grows', async (t) => {
@@ -182,7 +183,7 @@ t.test('an answer of a process that has died is kept up to the last second, and 
   t.match(left.rows.get(answer), { text, end: 'lost' })
   const page = again.open()
   await page.start()
-  t.match(page.shown(), [{ text, end: 'lost' }])
+  matchList(t, page.shown(), [{ text, end: 'lost' }])
 })
 
 t.test('a page that was loaded before a slow database closes the row of a process that has died shows its end, also where its user asks at once', async (t) => {
@@ -193,7 +194,7 @@ t.test('a page that was loaded before a slow database closes the row of a proces
     const { open } = await site(t, answers)
     const page = open()
     await page.start()
-    t.match(page.shown(), [{ id: 'left', text: 'word0 ' }])
+    matchList(t, page.shown(), [{ id: 'left', text: 'word0 ' }])
     t.equal(page.shown()[0]!.end, undefined)
     if (asks) await page.room.send('ask', { question: 'two?' })
     release()

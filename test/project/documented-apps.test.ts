@@ -10,6 +10,7 @@ import { openMessages } from '../../example/support/database.js'
 import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { blocksOf, PAGES } from '../helpers/documents.js'
 import { startProgram, type Example } from '../helpers/example.js'
+import { matchList } from '../helpers/match-list.js'
 
 const SECRET = 'a secret of the tutorial, long enough'
 const PAGES_OF_STEPS = PAGES.filter((page) => /^docs\/tutorial\/[1-6]-/.test(page))
@@ -71,7 +72,7 @@ t.test('who is killed while it writes locks nobody out of the database, and what
     process.kill(process.pid, 'SIGKILL')`], { cwd: ROOT })
   t.ok(existsSync(`${path}.lock`), `its lock is left: ${output}`)
   const messages = openMessages(path)
-  t.match(messages.of('ada'), [{ text: 'stored' }])
+  matchList(t, messages.of('ada'), [{ text: 'stored' }])
   messages.add({ customer: 'ada', by: 'ada', text: 'and on' }, 'y')
   t.same(messages.of('ada').map(({ text }) => text), ['stored', 'and on'])
   messages.close()
@@ -152,7 +153,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
     await lines(ada, 'ada: keep this')
     await stop()
     const messages = openMessages(variables('3').DATABASE!)
-    t.match(messages.of('ada'), [{ id: 1, customer: 'ada', by: 'ada', text: 'keep this' }])
+    matchList(t, messages.of('ada'), [{ id: 1, customer: 'ada', by: 'ada', text: 'keep this' }])
     const add = (): object => messages.add({ customer: 'ada', by: 'ada', text: 'twice' }, 'x')
     t.same(add(), add(), 'what is sent again is stored once')
     messages.close()

@@ -17,6 +17,7 @@ import { DEFAULTS } from '../../lib/options/defaults.js'
 import { isCode } from '../../lib/protocol/codes.js'
 import { until } from '../helpers/client.js'
 import { blocksOf, documentOf, PAGES, ROOT, rowsOf } from '../helpers/documents.js'
+import { matchList } from '../helpers/match-list.js'
 import { connect as dialPeer, TRANSPORTS } from '../helpers/net.js'
 
 interface Probe { readonly httpGet: { readonly path: string } }
@@ -331,7 +332,7 @@ t.test('a plant on a slow link: each alarm is shown once over a restart, and str
     },
     notLoaded (error) { failures.push(error) }
   })
-  t.match(failures, [{ message: 'the plant answers 503' }], 'the first load fails, is told, and is tried again')
+  matchList(t, failures, [{ message: 'the plant answers 503' }], 'the first load fails, is told, and is tried again')
   const measure = packLoads(first, '1', 'hall', machines)
   for (const percent of [40, 50]) await measure('press', percent)
   await measure('saw', 7)
@@ -357,7 +358,7 @@ t.test('a plant on a slow link: each alarm is shown once over a restart, and str
   })).status
   t.same([await close('stranger'), await close('ada'), await close('ada')], [403, 200, 409])
   await until('the alarm that was closed', () => closed.length === 1)
-  t.match(closed, [{ text: 'while nobody served', closedBy: 'ada' }])
+  matchList(t, closed, [{ text: 'while nobody served', closedBy: 'ada' }])
   t.same(shown, ['before', 'before the page was back', 'after'])
   for (let n = 0; n < 60; n++) {
     await plants.insert('1', { id: `${n}`, machine: 'saw', text: `${n}`, at: n, closedBy: 'bob' })

@@ -13,6 +13,7 @@ import { RESERVED_TYPES } from '../../lib/protocol/frames.js'
 import { RESERVED_SEGMENTS } from '../../lib/rooms/declaration.js'
 import { until } from '../helpers/client.js'
 import { documentOf } from '../helpers/documents.js'
+import { matchList } from '../helpers/match-list.js'
 
 /** The part of a socket.io server that is used. */
 interface Old { readonly httpServer: { address (): AddressInfo }, close (): Promise<void> }
@@ -96,7 +97,7 @@ t.test('the server to which an app of socket.io moves has what the old one had: 
   await listen(t, app)
   const ada = await createPeer(app, { room: 'projects/7', token: 'ada' })
   const bob = await createPeer(app, { room: 'lobby', token: 'bob' })
-  t.match(ada.welcome, { data: { rooms: { 'projects/7': { members: { list: [{ userId: 'ada' }] } } } } })
+  matchList(t, ada.welcome, { data: { rooms: { 'projects/7': { members: { list: [{ userId: 'ada' }] } } } } })
   ada.send({ type: 'comment', room: 'projects/7', id: '1', data: { text: 'hello' } })
   t.match(await ada.next('commented'), { data: { id: 'id of hello', text: 'hello', by: 'ada' } })
   bob.send({ type: 'tell', room: 'lobby', id: '1', data: { to: 'ada', text: 'psst' } })
@@ -178,12 +179,12 @@ t.test('a user whose WebSocket has ended is not online and still a member; one w
   }
   const app = await open(60_000, 'websocket')
   await offline(app)
-  t.match(await app.rooms.members('chat/1'), [{ userId: 'ada' }])
+  matchList(t, await app.rooms.members('chat/1'), [{ userId: 'ada' }])
   const polled = await open(1_000, 'polling')
   t.equal(await polled.rooms.isOnline('ada'), true)
   t.equal((await polled.rooms.connections({ user: 'ada', room: 'chat/1' })).total, 1)
   await offline(polled)
-  t.match(await polled.rooms.members('chat/1'), [{ userId: 'ada' }])
+  matchList(t, await polled.rooms.members('chat/1'), [{ userId: 'ada' }])
 })
 
 t.test('an acknowledged broadcast is acked by a page that has joined the room, with a listener or without one, and by no other', async (t) => {
@@ -196,16 +197,16 @@ t.test('an acknowledged broadcast is acked by a page that has joined the room, w
   await until('it is open', () => client.state === 'open')
   const ask = async (timeout: number): Promise<unknown> =>
     await app.rooms.broadcastWithAck('@user/ada', 'told', { text: 'hello' }, { timeout })
-  t.match(await ask(100), { acked: [], missing: ['ada'] })
+  matchList(t, await ask(100), { acked: [], missing: ['ada'] })
   const room = client.join('@user/ada')
   await room.joined
-  t.match(await ask(10_000), { acked: ['ada'], missing: [] })
+  matchList(t, await ask(10_000), { acked: ['ada'], missing: [] })
   let isDone = false
   room.on('told', async () => {
     await new Promise((resolve) => { setTimeout(resolve, 50) })
     isDone = true
   })
-  t.match(await ask(10_000), { acked: ['ada'], missing: [] })
+  matchList(t, await ask(10_000), { acked: ['ada'], missing: [] })
   t.ok(isDone, 'not before its listener is done')
 })
 

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { dial, isOpen } from '../helpers/client.js'
+import { matchList } from '../helpers/match-list.js'
 import { chat, connect, start, statsOf, TRANSPORTS } from '../helpers/net.js'
 import { missing, run, type Server } from '../helpers/servers.js'
 
@@ -125,7 +126,7 @@ t.test(
     const watched = dial(t, { url, token: app.token }, 'ada')
     await isOpen(watched)
     t.equal(watched.client.transport, 'sse')
-    t.match(watched.errors, [{ code: 'transport_blocked' }])
+    matchList(t, watched.errors, [{ code: 'transport_blocked' }])
     const { connections } = await statsOf(app.app)
     t.same(connections.transports, { websocket: 0, sse: 1, polling: 0 })
     t.equal(connections.slots, 1)

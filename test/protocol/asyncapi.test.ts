@@ -10,6 +10,7 @@ import { RESERVED_TYPES } from '../../lib/protocol/frames.js'
 import { contractOf, defineRoom } from '../../lib/contract/define-room.js'
 import type { Contract } from '../../lib/contract/types.js'
 import realtime from '../../lib/index.js'
+import { matchList } from '../helpers/match-list.js'
 
 /** The frames of the protocol that a client or the server may send. */
 const FRAMES = Object.keys(CLIENT_FRAMES).length + Object.keys(SERVER_FRAMES).length
@@ -94,12 +95,12 @@ t.test('the server receives messages, answers them with their reply, and sends e
     ['chat_id.send.event.score', 'send']
   ])
   const payload = (name: string): object => document.components.messages[name]!.payload
-  t.match(payload('chat_id.message.say'), {
-    required: ['type', 'room'],
+  matchList(t, payload('chat_id.message.say'), {
+    required: ['type', 'room', 'data'],
     properties: { type: { const: 'say' }, data: { properties: { text: { type: 'string' } } } }
   })
-  t.match(payload('chat_id.ack.say'), {
-    required: ['type'],
+  matchList(t, payload('chat_id.ack.say'), {
+    required: ['type', 'data'],
     properties: { type: { const: 'ack' }, data: { properties: { id: { type: 'string' } } } }
   })
   t.notOk(

@@ -4,6 +4,7 @@ import type { ClaimStore } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Census, type CensusOptions } from '../../lib/rooms/census.js'
 import type { PresenceKeeper } from '../../lib/rooms/presence.js'
+import { matchList } from '../helpers/match-list.js'
 import { until } from '../helpers/servers.js'
 
 const ENTERED = { sequence: 1, joined: [{ userId: '' }, { userId: 'ada' }], left: [] }
@@ -82,7 +83,7 @@ t.test('a hook that throws or takes too long is told of, counts as run, and is n
   census.heard('@online/0', ENTERED)
   census.heard('@online/0', GONE)
   await until('both are told', () => errors.length >= 2 && settled.length >= 2)
-  t.match(errors, [{ message: 'no' }, { message: /20 ms/ }])
+  matchList(t, errors, [{ message: 'no' }, { message: /20 ms/ }])
   t.equal(settled.length, 2)
 })
 
@@ -144,7 +145,7 @@ t.test('an entry that is refused while the broker is away is asked for again unt
   census.leave('eve', true)
   await delay(1_200)
   t.same(since(), ['ada', 'bob'])
-  t.match(errors, [{ message: 'away' }, { message: 'away' }], 'each is told once, and who has gone is not')
+  matchList(t, errors, [{ message: 'away' }, { message: 'away' }], 'each is told once, and who has gone is not')
   t.equal(errors.length, 2)
   isAway = false
   await delay(1_200)
@@ -233,7 +234,7 @@ t.test('all hooks run of the users of a node that has died, and what is beyond t
   t.equal(ran.length, 20_000)
   t.same(errors, [])
   left(100_001, 20_000)
-  t.match(errors, [{ message: /more than 100000 hooks wait/ }])
+  matchList(t, errors, [{ message: /more than 100000 hooks wait/ }])
   census.stop()
 })
 

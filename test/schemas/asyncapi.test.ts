@@ -8,6 +8,7 @@ import * as v from 'valibot'
 import * as z from 'zod'
 import realtime, { defineRoom, type SchemaLike } from '../../lib/index.js'
 import { LIBRARIES } from './libraries.js'
+import { matchList } from '../helpers/match-list.js'
 
 const tree = {
   $defs: {
@@ -80,7 +81,7 @@ t.test('a schema of another library is told as far as the library can say it', a
   t.match(dataOf('trees.message.zod'), {
     properties: { next: { title: 'TreesZodDataNext', properties: { deep: { title: 'TreesZodDataNextDeep' } } } }
   })
-  t.match(dataOf('trees.message.pair'), { items: [{ title: 'TreesPairDataItem1' }, {}], additionalItems: false })
+  matchList(t, dataOf('trees.message.pair'), { items: [{ title: 'TreesPairDataItem1' }, {}], additionalItems: false })
   t.match(dataOf('trees.message.json'), { $ref: '#/components/schemas/node' })
 })
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { BROKERS } from '../helpers/brokers.js'
+import { matchList } from '../helpers/match-list.js'
 import { connect } from '../helpers/net.js'
 import { missing } from '../helpers/servers.js'
 import { ROOT, startApi } from './api.js'
@@ -17,7 +18,11 @@ for (const { name, program, start, make } of BROKERS) {
     const headers = { 'idempotency-key': 'import' }
     const list = [created(1), created(2), { room: 'orders/1', event: 'price', data: { item: 'tea', euro: 3 } }]
     const first = await a.post('publish', list, ROOT, headers)
-    t.match([first.status, first.body], [200, { results: [{ position: { epoch: String } }, { position: {} }, {}] }])
+    matchList(
+      t,
+      [first.status, first.body],
+      [200, { results: [{ position: { epoch: String } }, { position: {} }, {}] }]
+    )
     const again = await b.post('publish', list, ROOT, headers)
     interface Answered { results: Array<{ position?: { offset: number } }> }
     const positions = ({ results }: Answered): unknown[] => results.map(({ position }) => position)
@@ -29,9 +34,9 @@ for (const { name, program, start, make } of BROKERS) {
     await ada.fence()
     for (const { get } of [a, b]) {
       const { body } = await get('rooms/orders/1')
-      t.match(body, { count: 1, members: [{ userId: 'ada' }] })
+      matchList(t, body, { count: 1, members: [{ userId: 'ada' }] })
       t.same((body as { position: object }).position, positions(first.body)[1])
-      t.match((await get('rooms/orders/1/history')).body, { events: [{ data: { n: 1 } }, { data: { n: 2 } }] })
+      matchList(t, (await get('rooms/orders/1/history')).body, { events: [{ data: { n: 1 } }, { data: { n: 2 } }] })
       t.same((await get('rooms/orders/1/state')).body, { price: { tea: { item: 'tea', euro: 3 } } })
       t.same((await get('users/ada')).body, { online: true, connections: 1 })
     }

@@ -8,6 +8,7 @@ import { Caller } from '../../lib/server-api/keys.js'
 import { canCover, covers, roomPattern } from '../../lib/server-api/room-patterns.js'
 import { parsePattern } from '../../lib/contract/names.js'
 import { declareOrders, KEYS, ROOT, SHOP, startApi, VIEW } from './api.js'
+import { matchList } from '../helpers/match-list.js'
 
 const key = { key: ROOT, name: 'root', rooms: ['*'], may: ['publish'] }
 
@@ -65,7 +66,7 @@ t.test('without a key, with a wrong one, and with a token of a user there is no 
   const refused = [401, { code: 'unauthorized', statusCode: 401, retry: 'refresh' }]
   for (const given of ['', 'wrong-'.padEnd(40, 'k'), `${ROOT}k`, token('ada', { role: 'admin' })]) {
     const answer = await post('publish', { room: 'orders/1', event: 'created', data: { n: 1 } }, given)
-    t.match([answer.status, answer.body], refused)
+    matchList(t, [answer.status, answer.body], refused)
     t.match(answer.headers, { 'www-authenticate': 'Bearer' })
     t.equal((await get('rooms/orders/1', given)).status, 401)
   }
@@ -76,13 +77,13 @@ t.test('without a key, with a wrong one, and with a token of a user there is no 
 t.test('a key is no token of a user', async (t) => {
   const { app } = await startApi(t)
   const answer = await app.inject({ url: '/ws/orders/1', headers: { authorization: `Bearer ${ROOT}` } })
-  t.match([answer.statusCode, answer.json()], [401, { code: 'unauthorized' }])
+  matchList(t, [answer.statusCode, answer.json()], [401, { code: 'unauthorized' }])
 })
 
 t.test('without the option there is no server API, and its name is no room', async (t) => {
   const { post } = await startApi(t, {}, { api: undefined as never })
   const answer = await post('publish', { room: 'orders/1', event: 'created', data: { n: 1 } })
-  t.match([answer.status, answer.body], [400, { code: 'room_invalid' }])
+  matchList(t, [answer.status, answer.body], [400, { code: 'room_invalid' }])
 })
 
 t.test('a key does what its scopes say, in its rooms, and its refusals say what is missing', async (t) => {
@@ -108,7 +109,7 @@ t.test('a key does what its scopes say, in its rooms, and its refusals say what 
   t.same(tries.filter(([, , status]) => status !== 200 && status !== 403), [])
   t.match((await post('publish', event, VIEW)).body, { code: 'forbidden', retry: 'never', message: 'the key may not publish' })
   const elsewhere = await post('publish', { ...event, room: 'lobby' }, SHOP)
-  t.match([elsewhere.status, elsewhere.body], [403, { code: 'forbidden', room: 'lobby' }])
+  matchList(t, [elsewhere.status, elsewhere.body], [403, { code: 'forbidden', room: 'lobby' }])
   t.ok(lines.some((line) => line.includes('"apiKey":"view"') && line.includes('add \'publish\' to may')))
   t.same(lines.filter((line) => [ROOT, SHOP, VIEW].some((secret) => line.includes(secret))), [])
 })
@@ -117,7 +118,7 @@ t.test('the scope members moves connections and sees who is there, and reads not
   const door = 'door-'.padEnd(40, 'k')
   const { post, get } = await startApi(t, { keys: [{ key: door, name: 'door', rooms: ['orders/*'], may: ['members'] }] })
   t.match((await post('join', { user: 'ada', room: 'orders/1' }, door)).body, { joined: 0 })
-  t.match((await get('rooms/orders/1', door)).body, { count: 0, members: [] })
+  matchList(t, (await get('rooms/orders/1', door)).body, { count: 0, members: [] })
   t.match((await get('users/ada', door)).body, { online: false, connections: 0 })
   t.equal((await get('rooms/orders/1/history', door)).status, 403)
   t.equal((await post('join', { user: 'ada', room: 'lobby' }, door)).status, 403)
@@ -142,7 +143,7 @@ t.test('authorize is asked for each event and call, and anything but true refuse
   t.match((await post('publish', event('orders/broken'))).body, { statusCode: 500, message: 'internal error' })
   t.equal((await get('users/ada')).status, 403)
   t.equal((await post('revoke', { user: 'ada' })).status, 403)
-  t.match(asked, [
+  matchList(t, asked, [
     { name: 'root', action: 'publish', room: 'orders/yes', event: 'created', method: 'POST' },
     {}, {}, {}, {},
     { name: 'root', action: 'read', user: 'ada', method: 'GET' },
@@ -157,7 +158,7 @@ t.test('a key has a rate of its own, of which each event costs one, and its refu
   t.equal((await post('publish', Array.from({ length: 8 }, () => event), SHOP)).status, 200)
   t.equal((await post('publish', event, SHOP)).status, 200)
   const refused = await post('publish', [event, event], SHOP)
-  t.match([refused.status, refused.body], [429, { code: 'rate_limited', retry: 'backoff', retryAfter: Number }])
+  matchList(t, [refused.status, refused.body], [429, { code: 'rate_limited', retry: 'backoff', retryAfter: Number }])
   t.match(refused.headers, { 'retry-after': /^\d+$/ })
   t.equal((await post('publish', Array.from({ length: 1_000 }, () => event), ROOT)).status, 200, 'another key, and a batch costs the burst at most')
 })
@@ -201,7 +202,7 @@ t.test('a page of a foreign origin is refused also with a key, other programs se
   const { post, url } = await startApi(t)
   const event = { room: 'orders/1', event: 'created', data: { n: 1 } }
   const answer = await post('publish', event, ROOT, { origin: 'https://evil.example.com' })
-  t.match([answer.status, answer.body], [403, { code: 'origin_refused' }])
+  matchList(t, [answer.status, answer.body], [403, { code: 'origin_refused' }])
   t.equal((await post('publish', event, ROOT, { origin: url, host: new URL(url).host })).status, 200)
 })
 

@@ -4,6 +4,7 @@ import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
 import type { Publication, Published, RoomSettings } from '../../lib/adapters/adapter.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
 import { Refusal } from '../../lib/errors/refusal.js'
+import { matchList } from '../helpers/match-list.js'
 import { connect } from '../helpers/net.js'
 import { ROOT, SHOP, startApi, type Api } from './api.js'
 
@@ -19,7 +20,7 @@ t.test('an event that another program publishes reaches the members, and its ans
   const ada = await connect(api, { rooms: ['orders/1'], token: api.token('ada') })
   const bob = await connect(api, { rooms: ['orders/1'], token: api.token('bob') })
   const { status, body } = await api.post('publish', { ...created(1), except: bob.id }, SHOP)
-  t.match([status, body], [200, { results: [{ position: { epoch: String, offset: 1 }, recipients: 1 }] }])
+  matchList(t, [status, body], [200, { results: [{ position: { epoch: String, offset: 1 }, recipients: 1 }] }])
   t.match(await ada.next('created'), { room: 'orders/1', data: { n: 1 }, offset: 1 })
   await bob.fence()
   const price = { room: 'orders/1', event: 'price', data: { item: 'tea', euro: 3 } }
@@ -39,12 +40,12 @@ t.test('an event leaves out connections, users and the members of rooms, and who
   const [ada, bob, cy, dan] = peers as [typeof peers[0], typeof peers[0], typeof peers[0], typeof peers[0]]
   const publish = async (except: unknown): Promise<object> =>
     (await api.post('publish', { room: 'bare/1', event: 'tick', data: {}, except })).body
-  t.match(await publish([ada.id, { user: 'bob' }, { room: 'bare/2' }]), { results: [{ recipients: 1 }] })
+  matchList(t, await publish([ada.id, { user: 'bob' }, { room: 'bare/2' }]), { results: [{ recipients: 1 }] })
   await dan.next('tick')
   for (const peer of [ada, bob, cy]) await peer.fence()
-  t.match(await publish({ user: 'bob' }), { results: [{ recipients: 3 }] })
+  matchList(t, await publish({ user: 'bob' }), { results: [{ recipients: 3 }] })
   for (const peer of [ada, cy, dan]) await peer.next('tick')
-  t.match(await publish([]), { results: [{ recipients: 4 }] })
+  matchList(t, await publish([]), { results: [{ recipients: 4 }] })
   for (const peer of peers) await peer.next('tick')
   const both = { user: 'ada', room: 'bare/2' }
   for (const except of [5, null, {}, { user: 5 }, both, [[]], [''], { tokenId: 'x' }, Array(33).fill('a')]) {
@@ -74,7 +75,7 @@ t.test('a list is answered thing by thing: what is wrong with one harms no other
   const { results } = body as { results: Array<{ position?: { offset: number }, error?: object }> }
   t.equal(results.length, 1_000)
   const errors = new Map(results.flatMap(({ error }, index) => error === undefined ? [] : [[index, error]]))
-  t.match(Object.fromEntries(errors), {
+  matchList(t, Object.fromEntries(errors), {
     7: { code: 'invalid_message', retry: 'never', details: [{ path: '/n' }] },
     8: { code: 'room_unknown', retry: 'never' },
     9: { code: 'invalid_message', message: /declares no event "creatd"/ },
@@ -94,14 +95,18 @@ t.test('an event that comes alone and is refused is answered with its status, in
   const { post } = await startApi(t)
   const wrong = { room: 'orders/1', event: 'created', data: { n: 'x' } }
   const alone = await post('publish', wrong)
-  t.match([alone.status, alone.body], [400, { statusCode: 400, code: 'invalid_message', details: [{ path: '/n' }] }])
+  matchList(
+    t,
+    [alone.status, alone.body],
+    [400, { statusCode: 400, code: 'invalid_message', details: [{ path: '/n' }] }]
+  )
   t.match((await post('publish', created(1, 'unknown/1'))).body, { statusCode: 404, code: 'room_unknown' })
   t.match((await post('publish', { room: 'orders/1', event: 'note', data: { text: 'x'.repeat(262_144) } })).body, {
     statusCode: 413,
     code: 'message_too_large'
   })
   const list = await post('publish', [wrong])
-  t.match([list.status, list.body], [200, { results: [{ error: { code: 'invalid_message' } }] }])
+  matchList(t, [list.status, list.body], [200, { results: [{ error: { code: 'invalid_message' } }] }])
 })
 
 t.test('a request is refused as a whole before any of it is published', async (t) => {
@@ -125,20 +130,20 @@ t.test('a request is refused as a whole before any of it is published', async (t
     ['no JSON', 'room=orders', 400, 'invalid_message']
   ] as const) {
     const answer = await post('publish', body)
-    t.match([answer.status, answer.body], [status, { statusCode: status, code }], what)
+    matchList(t, [answer.status, answer.body], [status, { statusCode: status, code }], what)
   }
   const form = await post('publish', good, ROOT, { 'content-type': 'text/plain' })
-  t.match([form.status, form.body], [415, { code: 'invalid_message', message: 'send application/json' }])
+  matchList(t, [form.status, form.body], [415, { code: 'invalid_message', message: 'send application/json' }])
   t.same(await kept(api), [])
   t.equal((await post('publish', mebibyte(0))).status, 200, 'a mebibyte is not too much')
   const text = { room: 'orders/1', event: 'note', data: { text: 'a "]}, \\ b\\\\' } }
-  t.match((await post('publish', ` [ ${JSON.stringify(text)} , ${good} ] `)).body, { results: [{ position: {} }, { position: {} }] })
+  matchList(t, (await post('publish', ` [ ${JSON.stringify(text)} , ${good} ] `)).body, { results: [{ position: {} }, { position: {} }] })
 })
 
 t.test('what other programs send is checked in production too, where the application is trusted', async (t) => {
   const { post, app } = await startApi(t, {}, { validateOutput: false })
   const wrong = { room: 'orders/1', event: 'created', data: { n: 'x' } }
-  t.match((await post('publish', wrong)).body, { code: 'invalid_message', details: [{ path: '/n' }] })
+  matchList(t, (await post('publish', wrong)).body, { code: 'invalid_message', details: [{ path: '/n' }] })
   t.match(await app.rooms.broadcast('orders/1', 'created', { n: 'x' }), { recipients: 0 })
 })
 
@@ -163,7 +168,7 @@ t.test('an Idempotency-Key makes a request that is sent again add nothing, and r
   t.same([again.status, again.body], [200, first.body])
   t.same([await kept(api), await kept(api, 'orders/2')], [[1, 3], [2]])
   const other = await post('publish', [created(1)], ROOT, headers)
-  t.match([other.status, other.body], [409, { code: 'duplicate', retry: 'never' }])
+  matchList(t, [other.status, other.body], [409, { code: 'duplicate', retry: 'never' }])
   t.equal((await post('publish', created(4), SHOP, headers)).status, 200, 'it is the key\'s own')
   t.same(await kept(api), [1, 3, 4])
   t.equal((await post('publish', created(5), ROOT, { 'idempotency-key': 'k'.repeat(256) })).status, 400)
@@ -222,7 +227,7 @@ t.test('an outcome that nobody knows is told as such, with the key to ask again'
   const api = await startApi(t, {}, { adapter })
   adapter.lost.add(1).add(2).add(3)
   const alone = await api.post('publish', { ...created(1), idempotencyKey: '100%\n' })
-  t.match([alone.status, alone.body], [503, {
+  matchList(t, [alone.status, alone.body], [503, {
     code: 'unavailable',
     retry: 'backoff',
     outcome: 'unknown',
@@ -241,13 +246,17 @@ t.test('a handlerTimeout of the app cuts no list, of which nobody would know wha
   const api = await startApi(t, { authorize }, { fastify: { handlerTimeout: 100 } as FastifyServerOptions })
   const { status, body } = await api.post('publish', [0, 1, 2, 3, 4].map((n) => created(n)))
   t.equal(status, 200)
-  t.match((body as { results: object[] }).results, Array.from({ length: 5 }, () => ({ position: { epoch: String } })))
+  matchList(
+    t,
+    (body as { results: object[] }).results,
+    Array.from({ length: 5 }, () => ({ position: { epoch: String } }))
+  )
 })
 
 t.test('a node that drains refuses with its code, and says when to come again', async (t) => {
   const api = await startApi(t)
   await api.app.rooms.drain()
   const answer = await api.post('publish', created(1))
-  t.match([answer.status, answer.body], [503, { code: 'draining', retry: 'now' }])
+  matchList(t, [answer.status, answer.body], [503, { code: 'draining', retry: 'now' }])
   t.match(answer.headers, { 'retry-after': /^\d+$/ })
 })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { matchList } from '../helpers/match-list.js'
 import { connect } from '../helpers/net.js'
 import { lacking } from '../helpers/node-pairs.js'
 import { DESK, ROOT, SHOP, startApi, VIEW } from './api.js'
@@ -8,7 +9,7 @@ t.test('a room is told by its members, their number and its position', async (t)
   await api.app.rooms.broadcast('orders/1', 'created', { n: 1 })
   const ada = await connect(api, { rooms: ['orders/1', 'lobby'], token: api.token('ada') })
   const { body } = await api.get('rooms/orders/1')
-  t.match(body, { count: 1, members: [{ userId: 'ada' }], position: { epoch: /^[\w-]{8}$/, offset: 1 } })
+  matchList(t, body, { count: 1, members: [{ userId: 'ada' }], position: { epoch: /^[\w-]{8}$/, offset: 1 } })
   t.match((await api.get('rooms/lobby')).body, { position: { offset: 0 } })
   t.same((await api.get('rooms/bare/1')).body, {}, 'it has neither presence nor history')
   t.match((await api.get('users/ada')).body, { online: true, connections: 1 })
@@ -29,7 +30,7 @@ t.test('of a room without history there is no position, and values that are not 
   t.same((await api.get('rooms/bare/1/history')).body, { events: [] })
   t.same((await api.get('rooms/lobby/state')).body, {}, 'it declares none')
   const { status, body } = await api.get('rooms/orders/1/state')
-  t.match([status, body], [400, { code: 'invalid_message', message: /^the .+ adapter keeps no values.*; use / }])
+  matchList(t, [status, body], [400, { code: 'invalid_message', message: /^the .+ adapter keeps no values.*; use / }])
   t.same(api.loud, [])
 })
 
@@ -39,9 +40,9 @@ t.test('the history of a room is read page by page', async (t) => {
   const numbers = ({ events }: { events: Array<{ data: { n: number } }> }): number[] => events.map(({ data }) => data.n)
   const newest = (await api.get('rooms/orders/1/history?limit=2')).body as { position: { epoch: string }, events: [] }
   t.same(numbers(newest), [2, 3])
-  t.match(newest.events, [{ type: 'created', offset: 2, timestamp: Number }, {}])
+  matchList(t, newest.events, [{ type: 'created', offset: 2, timestamp: Number }, {}])
   const since = `${newest.position.epoch}:1`
-  t.match((await api.get(`rooms/orders/1/history?since=${since}`)).body, { resumed: true, events: [{ offset: 2 }, { offset: 3 }] })
+  matchList(t, (await api.get(`rooms/orders/1/history?since=${since}`)).body, { resumed: true, events: [{ offset: 2 }, { offset: 3 }] })
   t.match((await api.get('rooms/orders/1/history?since=AAAAAAAA:1')).body, { resumed: false })
   for (const query of ['since=1', 'since=AAAAAAAA:x', 'limit=few', 'limit=-1']) {
     t.match((await api.get(`rooms/orders/1/history?${query}`)).body, { statusCode: 400, code: 'invalid_message' }, query)
@@ -79,7 +80,7 @@ t.test('values that are too many for one answer are refused, and not cut off', a
   const item = 'x'.repeat(100_000)
   for (let i = 0; i < 11; i++) await api.app.rooms.broadcast('large/1', 'sheet', { id: String(i), text: item })
   const { status, body } = await api.get('rooms/large/1/state')
-  t.match([status, body], [413, { code: 'message_too_large', message: /1048576 bytes/ }])
+  matchList(t, [status, body], [413, { code: 'message_too_large', message: /1048576 bytes/ }])
   await api.app.rooms.remove('large/1', 'sheet', '0')
   await api.app.rooms.remove('large/1', 'sheet', '1')
   t.same(Object.keys(((await api.get('rooms/large/1/state')).body as { sheet: object }).sheet).length, 9)
@@ -89,7 +90,7 @@ t.test('a room whose name has an escaped slash is that room', async (t) => {
   const api = await startApi(t)
   await api.app.rooms.broadcast('orders/a%2Fb', 'created', { n: 1 })
   t.match((await api.get('rooms/orders/a%2Fb')).body, { position: { offset: 1 } })
-  t.match((await api.get('rooms/orders/a%2Fb/history')).body, { events: [{ data: { n: 1 } }] })
+  matchList(t, (await api.get('rooms/orders/a%2Fb/history')).body, { events: [{ data: { n: 1 } }] })
   t.match((await api.get('rooms/orders/a/b')).body, { statusCode: 404, code: 'room_unknown' })
   t.match((await api.get('rooms/orders/history')).body, { position: { offset: 0 } }, 'a room of this name')
   t.match((await api.get('users/a/b')).body, { statusCode: 400, code: 'invalid_message' })
@@ -133,7 +134,7 @@ t.test('a call that is none is refused, and does nothing', async (t) => {
     ['revoke', '{']
   ] as const) {
     const answer = await post(path, body, ROOT)
-    t.match([answer.status, answer.body], [400, { code: 'invalid_message', retry: 'never' }], `${path} ${JSON.stringify(body)}`)
+    matchList(t, [answer.status, answer.body], [400, { code: 'invalid_message', retry: 'never' }], `${path} ${JSON.stringify(body)}`)
   }
   t.match((await post('leave', { user: 'ada', room: 'nowhere' })).body, { statusCode: 404, code: 'room_unknown' })
   t.match((await post('revoke', { user: 'a'.repeat(70_000) })).body, { statusCode: 413, code: 'message_too_large' })
@@ -170,12 +171,12 @@ t.test('a room is cleared by a key that may', async (t) => {
   await api.app.rooms.broadcast('orders/1', 'price', { item: 'tea', euro: 3 })
   const ada = await connect(api, { rooms: ['orders/1'], token: api.token('ada') })
   t.match((await api.post('clear', { room: 'orders/1' }, SHOP)).body, { statusCode: 403, code: 'forbidden' })
-  t.match((await api.get('rooms/orders/1/history')).body, { events: [{ data: { n: 1 } }] })
+  matchList(t, (await api.get('rooms/orders/1/history')).body, { events: [{ data: { n: 1 } }] })
   t.same((await api.post('clear', { room: 'orders/1' }, DESK)).body, {})
   t.match(await ada.next('removed'), { data: { event: 'price', key: 'tea' } })
   await ada.next('gap')
   t.same((await api.get('rooms/orders/1/state')).body, { price: {} })
-  t.match((await api.get('rooms/orders/1/history')).body, { events: [] })
+  matchList(t, (await api.get('rooms/orders/1/history')).body, { events: [] })
   await ada.close()
 })
 
@@ -189,9 +190,9 @@ t.test('connections are listed page by page, and a key sees of rooms only its ow
   interface Page { connections: Array<{ id: string, user: string, rooms: string[] }>, cursor?: string, total: number }
   const listed = async (query: string, key = DESK): Promise<Page> => (await api.get(`connections${query}`, key)).body
   const first = await listed('?room=orders/1&limit=1')
-  t.match(first, { total: 2, incomplete: false, missing: [], connections: [{ id: peers[0]!.id, user: 'ada', rooms: ['orders/1'] }] })
+  matchList(t, first, { total: 2, incomplete: false, missing: [], connections: [{ id: peers[0]!.id, user: 'ada', rooms: ['orders/1'] }] })
   const second = await listed(`?room=orders%2F1&limit=1&cursor=${first.cursor!}`)
-  t.match(second.connections, [{ id: peers[1]!.id, transport: 'sse' }])
+  matchList(t, second.connections, [{ id: peers[1]!.id, transport: 'sse' }])
   t.equal(second.cursor, undefined)
   t.same((await listed('?user=bob')).connections.map(({ id, rooms }) => [id, rooms]), [[peers[2]!.id, []]])
   const all = await listed('', ROOT)

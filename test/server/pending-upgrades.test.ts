@@ -5,6 +5,7 @@ import { isShared } from '../../lib/server/addresses.js'
 import { connect, type Client, type ConnectOptions } from '../../lib/client/index.js'
 import { resolveOptions } from '../../lib/options/resolve.js'
 import { ask } from '../helpers/ask.js'
+import { matchList } from '../helpers/match-list.js'
 import { declareChat, start, type Running, type StartOptions } from '../helpers/net.js'
 import { handshake, RawPeer, until } from '../helpers/raw.js'
 import { startNginx } from '../helpers/servers.js'
@@ -131,7 +132,7 @@ t.test('the verdict speaks for the guard of upgrades: same code, same retryAfter
   t.teardown(() => { held.destroy() })
   await until('it is under way', () => begun > 0)
   const refused = await Promise.all([1, 2].map(async () => await ask(server, 'websocket', { token })))
-  for (const { status, body } of refused) t.match([status, body.code], [503, 'server_full'])
+  for (const { status, body } of refused) matchList(t, [status, body.code], [503, 'server_full'])
   held.destroy()
   const told = [
     await ask(server, 'verdict', { token }),
@@ -154,7 +155,7 @@ t.test('the verdict is what the upgrade was told, also where another look would 
   })
   const token = server.token('ada')
   const refused = await ask(server, 'websocket', { token })
-  t.match([refused.status, refused.body.code], [503, 'unavailable'])
+  matchList(t, [refused.status, refused.body.code], [503, 'unavailable'])
   state.isAway = false
   const elsewhere = await ask(server, 'verdict', { token, path: '/ws/chat/2' })
   const other = await ask(server, 'verdict', { token: server.token('bob') })

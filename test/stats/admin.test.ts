@@ -1,4 +1,5 @@
 import t from 'tap'
+import { matchList } from '../helpers/match-list.js'
 import { start } from '../helpers/net.js'
 
 const ROUTES = [
@@ -66,7 +67,7 @@ t.test('the admin\'s routes take no ticket, and spend none', async (t) => {
   const { ticket } = (await app.inject({ method: 'POST', url: '/ws/ticket', headers })).json<{ ticket: string }>()
   for (const url of ROUTES) {
     const answer = await app.inject(`${url}${url.includes('?') ? '&' : '?'}ticket=${ticket}`)
-    t.match([answer.statusCode, answer.json()], [401, { code: 'unauthorized' }], url)
+    matchList(t, [answer.statusCode, answer.json()], [401, { code: 'unauthorized' }], url)
   }
   const opened = await app.inject({ url: `/ws/chat/1?transport=sse&ticket=${ticket}`, payloadAsStream: true })
   t.equal(opened.statusCode, 200, 'it opens a stream afterwards')

@@ -4,6 +4,7 @@ import { Gathering } from '../../lib/dispatch/gathering.js'
 import { Roster } from '../../lib/dispatch/roster.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { Cluster } from '../../lib/stats/cluster.js'
+import { matchList } from '../helpers/match-list.js'
 
 interface Net { readonly nodes: Cluster[], isAway: boolean, readonly deaf: Set<string> }
 
@@ -55,7 +56,7 @@ t.test('a node that does not answer is told as silent, with the age of its last 
   net.isAway = true
   const { answers, silent } = await net.nodes[0]!.ask({ what: 'figures' })
   t.equal(answers.size, 0)
-  t.match(silent, [{ node: 'b', silence: Number }, { node: 'c', silence: Number }], 'nobody can be asked while the adapter is away')
+  matchList(t, silent, [{ node: 'b', silence: Number }, { node: 'c', silence: Number }], 'nobody can be asked while the adapter is away')
 })
 
 t.test('a node without pages for admins says that it has nothing to say, and is not waited for', async (t) => {

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { FakeHost } from '../../lib/adapters/contract/host.js'
 import { BROKERS } from '../helpers/brokers.js'
+import { matchList } from '../helpers/match-list.js'
 import { chat, connect, declareChat, lobby, start, type Running, type StartOptions } from '../helpers/net.js'
 import { lacking } from '../helpers/node-pairs.js'
 import { missing, until } from '../helpers/servers.js'
@@ -91,7 +92,7 @@ t.test('connections are sorted, searched, filtered and paged by the server, and 
   t.same(seen, [0, 1, 2, 3, 4, 5, 6].map((i) => `user-${i}`))
 
   const key = (await ask(server, '/connections?user=user-3')).body.items[0]!.key
-  t.match((await ask(server, `/connections/${key}`)).body, {
+  matchList(t, (await ask(server, `/connections/${key}`)).body, {
     userId: 'user-3',
     transport: 'websocket',
     rooms: ['chat/1', 'chat/7'],
@@ -118,7 +119,7 @@ t.test('a room shows who is in it and its last events, and their data to an admi
   await server.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: 'another secret', by: 'ada' })
 
   const hidden = await ask(server, '/room?name=chat%2F1')
-  t.match(hidden.body, {
+  matchList(t, hidden.body, {
     name: 'chat/1',
     definition: 'chat/:id',
     nodes: [{ members: 1 }],
@@ -132,10 +133,10 @@ t.test('a room shows who is in it and its last events, and their data to an admi
   t.match(await ask(server, '/room?name=chat%2F1&data=true', { token: 'scraper' }), { status: 403 })
   t.match(await ask(server, '/room?name=chat%2F1', { token: server.token('ada') }), { status: 403 })
 
-  t.match((await ask(server, '/room?name=crowd%2F1')).body, { presence: { total: 1, users: ['ada'] } })
+  matchList(t, (await ask(server, '/room?name=crowd%2F1')).body, { presence: { total: 1, users: ['ada'] } })
   t.match(await ask(server, '/room?name=nowhere%2F1'), { status: 404, body: { code: 'room_unknown' } })
   t.match(await ask(server, '/room'), { status: 400 })
-  t.match((await ask(server, '/rooms?sort=members&order=desc&search=crowd')).body, {
+  matchList(t, (await ask(server, '/rooms?sort=members&order=desc&search=crowd')).body, {
     total: 1,
     items: [{ name: 'crowd/1', members: 1, node: String }]
   })
@@ -144,7 +145,7 @@ t.test('a room shows who is in it and its last events, and their data to an admi
 t.test('a room with presence is shown without who is there where the adapter keeps no presence', async (t) => {
   const server = await open(t, { adapter: lacking('presence') })
   const { status, body } = await ask(server, '/room?name=crowd%2F1')
-  t.match([status, body.name, body.presence], [200, 'crowd/1', undefined])
+  matchList(t, [status, body.name, body.presence], [200, 'crowd/1', undefined])
 })
 
 t.test('an admin ends a connection, keeps a user out and drains the node; a scraper and another page may not', async (t) => {
@@ -226,10 +227,10 @@ for (const { name, program, start: run, make } of BROKERS) {
     t.same((await ask(a, `/connections?node=${here}`)).body.total, 1)
     t.same((await ask(a, '/rooms?sort=name')).body.total, 3, 'a room stands there once for each node')
     const members = [{ members: 1 }, { members: 1 }, { members: 1 }]
-    t.match((await ask(a, '/room?name=chat%2F1')).body, { nodes: members, silent: [] })
+    matchList(t, (await ask(a, '/room?name=chat%2F1')).body, { nodes: members, silent: [] })
 
     const [, ofB = '', ofC = ''] = all.items.map(({ key }) => key)
-    t.match((await ask(a, `/connections/${ofB}`)).body, { userId: 'bob', rooms: ['chat/1'] })
+    matchList(t, (await ask(a, `/connections/${ofB}`)).body, { userId: 'bob', rooms: ['chat/1'] })
     t.match(await ask(a, '/actions', { body: { action: 'disconnect', connection: ofC } }), { status: 403 })
     t.match(await ask(a, '/actions', { body: { action: 'disconnect', connection: ofB } }), { status: 200 })
     t.match((await bob.next('error')).data, { code: 'unavailable' })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { matchList } from '../helpers/match-list.js'
 import {
   assertLedger, chat, connect, declareChat, eventually, poll, postFrame, start, statsOf, TRANSPORTS,
   type NetPeer, type Refused, type Running
@@ -83,10 +84,10 @@ t.test(
     await fill(server, 1, 10)
     peer.send({ type: 'history', room: 'chat/1', id: '1' })
     const first = (await peer.next('ack')).data as Page
-    t.match(first, { more: true, position: { offset: 1 }, events: [{ offset: 1 }] })
+    matchList(t, first, { more: true, position: { offset: 1 }, events: [{ offset: 1 }] })
     peer.send({ type: 'history', room: 'chat/1', id: '2', data: { since: first.position } })
     const second = (await peer.next('ack')).data as Page
-    t.match(second, { more: undefined, resumed: true, position: { offset: 3 }, events: [{ offset: 3 }] })
+    matchList(t, second, { more: undefined, resumed: true, position: { offset: 3 }, events: [{ offset: 3 }] })
     peer.cut()
   }
 )
@@ -199,7 +200,7 @@ for (const transport of TRANSPORTS) {
         declare: (app) => { declareChat(app, { presence: () => ({ name: 'x'.repeat(50_000) }) }) }
       })
       const peer = await connect(server, { transport, rooms: ['chat/1', 'chat/2'], token: server.token('ada') })
-      t.match((peer.welcome.data as { rooms: object }).rooms, {
+      matchList(t, (peer.welcome.data as { rooms: object }).rooms, {
         'chat/1': { members: { total: 1, list: [{ userId: 'ada' }] } },
         'chat/2': { members: { total: 1, list: undefined } }
       })

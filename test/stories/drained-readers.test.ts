@@ -2,6 +2,7 @@ import t from 'tap'
 import { chat, declareChat, start, TRANSPORTS, connect } from '../helpers/net.js'
 import { ai } from '../helpers/growing-room.js'
 import { dial, until } from '../helpers/client.js'
+import { matchList } from '../helpers/match-list.js'
 
 const room = ai.at({ id: '1' })
 
@@ -64,9 +65,9 @@ t.test('a poll that comes while the server drains is answered with what was broa
   await server.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: 'goodbye', by: 'x' })
   const drained = server.app.rooms.drain()
   const answer = await ask(`&since=${cursor}&wait=20000`)
-  t.match(await answer.json(), { frames: [{ type: 'said', data: { text: 'goodbye' } }] })
+  matchList(t, await answer.json(), { frames: [{ type: 'said', data: { text: 'goodbye' } }] })
   t.equal(answer.headers.get('retry-after'), '1')
   await drained
   const late = await ask(`&since=${cursor}`)
-  t.match([late.status, await late.json()], [503, { code: 'draining' }])
+  matchList(t, [late.status, await late.json()], [503, { code: 'draining' }])
 })

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { BROKERS, CLUSTER, WORKERS } from '../helpers/brokers.js'
 import { dial, until } from '../helpers/client.js'
 import { proxyTo } from '../helpers/fault-proxy.js'
+import { matchList } from '../helpers/match-list.js'
 import {
   connect, lobby, poll, postFrame, start, TRANSPORTS, type NetPeer, type Running, type TransportName
 } from '../helpers/net.js'
@@ -66,7 +67,7 @@ story('who lost a link, came back and then leaves is gone at once, and was never
   const { client } = dial(t, { url: `http://127.0.0.1:${port}`, token: first!.token }, 'ada', { transports: [transport] })
   const room = client.join(lobby.at({ id: '1' }))
   await room.joined
-  t.match((await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
+  matchList(t, (await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
   for (let breaks = 1; breaks <= 2; breaks++) {
     const before = client.connectionId
     proxy.target = breaks === 1 ? second!.port : first!.port
@@ -81,16 +82,16 @@ story('who lost a link, came back and then leaves is gone at once, and was never
         .some(({ id }) => id === client.connectionId))
   }
   await room.leave()
-  t.match((await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: 'ada' }] })
+  matchList(t, (await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: 'ada' }] })
   await watcher.fence()
 })
 
 story('a user who is revoked is gone at once', async (t, place, transport) => {
   const { nodes: [first, second], watcher } = await scene(t, place)
   const ada = await connect(second!, { transport, rooms: ['crowd/1'], token: second!.token('ada') })
-  t.match((await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
+  matchList(t, (await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
   await first!.app.rooms.revoke({ user: 'ada' })
-  t.match((await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: 'ada' }] })
+  matchList(t, (await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: 'ada' }] })
   await ada.ended
   await watcher.fence()
 })
@@ -103,12 +104,12 @@ for (const place of PLACES.filter(({ share }) => share !== undefined)) {
     const { nodes: [first, second], watcher } = await scene(t, place)
     const asked = { rooms: ['crowd/1'], token: first!.token('ada') } as const
     const { cursor, connectionId } = await poll(first!, { ...asked, query: { transport: 'polling' } })
-    t.match((await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
+    matchList(t, (await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
     const moved = await poll(second!, { ...asked, query: { transport: 'polling', since: cursor, wait: '100' } })
     t.equal(moved.connectionId, connectionId)
     const left = await postFrame(second!, asked.token, connectionId, { type: 'leave', room: 'crowd/1' })
     t.equal(left.status, 200)
-    t.match((await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: 'ada' }] })
+    matchList(t, (await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: 'ada' }] })
   })
 
   t.test(`${place.name}: a node that believes in a link which its client has replaced shows nobody by it again`, {
@@ -118,18 +119,18 @@ for (const place of PLACES.filter(({ share }) => share !== undefined)) {
     const lease = 1_500
     const { nodes: [first, second], watcher } = await scene(t, place, lease)
     const open = await connect(first!, { rooms: ['crowd/1'], token: first!.token('ada') })
-    t.match((await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
+    matchList(t, (await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
     const stranger = await connect(second!, {
       rooms: ['crowd/1'], token: second!.token('eve'), query: { connection: open.id }
     })
-    t.match((await watcher.next('presence')).data, { joined: [{ userId: 'eve' }] })
+    matchList(t, (await watcher.next('presence')).data, { joined: [{ userId: 'eve' }] })
     const back = await connect(second!, {
       rooms: ['crowd/1'], token: second!.token('ada'), query: { connection: open.id }
     })
     await watcher.fence()
     t.equal(await first!.app.rooms.count('crowd/1'), 3, 'nobody ends what another user holds')
     back.send({ type: 'leave', room: 'crowd/1' })
-    t.match((await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: 'ada' }] })
+    matchList(t, (await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: 'ada' }] })
     // Each node renews what it holds three times in a lease.
     await sleep(lease)
     await watcher.fence()
@@ -150,7 +151,7 @@ for (const { name, program, start: serve, make } of [...BROKERS, WORKERS]) {
     const lost: NetPeer[] = []
     for (const transport of TRANSPORTS) {
       lost.push(await connect(victim, { transport, rooms: ['plane/1'], token: token(transport) }))
-      t.match((await watcher.next('presence')).data, { joined: [{ userId: transport }] })
+      matchList(t, (await watcher.next('presence')).data, { joined: [{ userId: transport }] })
     }
     await victim.kill()
     for (const { transport, id } of lost) {
@@ -159,7 +160,7 @@ for (const { name, program, start: serve, make } of [...BROKERS, WORKERS]) {
       })
       await watcher.fence()
       back.send({ type: 'leave', room: 'plane/1' })
-      t.match((await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: transport }] })
+      matchList(t, (await watcher.next('presence', undefined, 5_000)).data, { left: [{ userId: transport }] })
       back.cut()
     }
   })

@@ -3,6 +3,7 @@ import http from 'node:http'
 import http2 from 'node:http2'
 import { connect as dial, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { matchList } from '../helpers/match-list.js'
 import {
   chat, connect, declareChat, eventually, lobby, poll, postFrame, start, statsOf, assertLedger, TRANSPORTS,
   type NetPeer, type TransportName
@@ -23,12 +24,12 @@ for (const order of ORDERS) {
       for (const transport of TRANSPORTS) {
         tabs.push(await connect(server, { transport, rooms: ['crowd/1'], token: server.token('ada') }))
       }
-      t.match((await watcher.next('presence')).data, { sequence: 2, joined: [{ userId: 'ada' }] })
+      matchList(t, (await watcher.next('presence')).data, { sequence: 2, joined: [{ userId: 'ada' }] })
       for (const index of order) {
         await watcher.fence()
         await tabs[index]!.close()
       }
-      t.match((await watcher.next('presence')).data, { sequence: 3, left: [{ userId: 'ada' }] })
+      matchList(t, (await watcher.next('presence')).data, { sequence: 3, left: [{ userId: 'ada' }] })
       t.equal(await server.app.rooms.count('crowd/1'), 1)
       await watcher.fence()
     }
@@ -47,7 +48,7 @@ t.test('flapping within the grace makes no leaves and joins, on any transport', 
     last?.cut()
     last = await connect(server, { transport: TRANSPORTS[i % 3]!, rooms: ['crowd/1'], token: server.token('ada') })
   }
-  t.match((await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
+  matchList(t, (await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
   await watcher.fence()
 })
 
@@ -62,7 +63,7 @@ t.test('an explicit leave is told at once, whatever the grace', async (t) => {
   ]
   await watcher.next('presence')
   ada.send({ type: 'leave', room: 'crowd/1' })
-  t.match((await watcher.next('presence')).data, { left: [{ userId: 'ada' }] })
+  matchList(t, (await watcher.next('presence')).data, { left: [{ userId: 'ada' }] })
 })
 
 t.test(
@@ -283,7 +284,7 @@ t.test('a drain that takes longer than Fastify gives a close is cut short and sa
   })))
   await server.app.close()
   await Promise.all(peers.map(async ({ ended }) => { await ended }))
-  t.match(server.loud, [{ limit: 'pluginTimeout', value: 2_000, msg: /^the drain was cut short/ }])
+  matchList(t, server.loud, [{ limit: 'pluginTimeout', value: 2_000, msg: /^the drain was cut short/ }])
 })
 
 t.test('a drain that has all the time that it needs says nothing, however little Fastify gives a close', async (t) => {

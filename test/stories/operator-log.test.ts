@@ -12,6 +12,7 @@ import { findRisks } from '../../lib/plugin/guards.js'
 import { NodeWatch } from '../../lib/plugin/node-watch.js'
 import { codes } from '../../lib/protocol/codes.js'
 import { ask, type Answer } from '../helpers/ask.js'
+import { matchList } from '../helpers/match-list.js'
 import {
   chat, connect, declareChat, eventually, start, TRANSPORTS, type Running, type StartOptions
 } from '../helpers/net.js'
@@ -241,7 +242,7 @@ for (const [what, { options, peer, code, line }] of Object.entries(CASES)) {
     const answer = await peer(server)
     t.equal(answer.body.code, code)
     const lines = warned(server).filter(({ msg }) => msg.startsWith('refused with'))
-    t.match(lines, [{ level: WARN, code, address: '127.0.0.1', ...line }])
+    matchList(t, lines, [{ level: WARN, code, address: '127.0.0.1', ...line }])
     t.equal(lines.length, 1)
   })
 }
@@ -321,7 +322,7 @@ t.test('when the adapter is away, the log says so, and of the first refusal what
   })
   t.equal((await fetch(`${server.url}/ws/health`)).status, 200, 'it accepts all the same')
   t.equal((await ask(server, 'websocket', { token: server.token('ada') })).body.code, 'unavailable')
-  t.match(warned(server).filter(({ code }) => code === 'unavailable'), [{ level: WARN, msg: /adapter's server/ }])
+  matchList(t, warned(server).filter(({ code }) => code === 'unavailable'), [{ level: WARN, msg: /adapter's server/ }])
 })
 
 t.test('before a limit refuses somebody, one warning comes at 80 % of it and one when all is used, with what helps', async (t) => {
@@ -335,7 +336,7 @@ t.test('before a limit refuses somebody, one warning comes at 80 % of it and one
   t.same(warned(server), [])
   for (let each = 0; each < 3; each++) await connect(server, { token, rooms: ['chat/1'] })
   const lines = warned(server)
-  t.match(lines, [
+  matchList(t, lines, [
     { limit: 'capacity of the room', value: 10, used: 8, room: 'chat/1', msg: /^80 % of .*: raise it/ },
     { limit: 'limits.user.connections', used: 8, userId: 'ada', msg: /^80 % of/ },
     { limit: 'capacity', value: 11, used: 9, msg: /^80 % of capacity is used: raise it, or add a node/ },
@@ -358,11 +359,11 @@ t.test('an adapter that stays away is warned of each minute, and events that are
     limitWarnings: new LimitWarnings(log as never)
   } as never, () => 0)
   watch.look(0)
-  t.match(lines.splice(0), [/^all of history\.bytes is used: rooms lose their oldest/])
+  matchList(t, lines.splice(0), [/^all of history\.bytes is used: rooms lose their oldest/])
   facts = { isUp: false, historyEvicted: 4 }
   for (let now = 5_000; now < 180_000; now += 5_000) watch.look(now)
   const away = lines.splice(0)
-  t.match(away, [/^the adapter is still away/, /^the adapter is still away/])
+  matchList(t, away, [/^the adapter is still away/, /^the adapter is still away/])
   t.equal(away.length, 2)
   facts = { isUp: true, historyEvicted: 4 }
   watch.look(180_000)
@@ -403,19 +404,19 @@ t.test('what starts well and goes wrong later is one warning each at start, with
   )
   t.same(risksOf({}), [])
   t.same(risksOf({ limits: { user: { connections: 20, then: 'reject' } } }), [])
-  t.match(risksOf({}, { isWorker: true }), [/^each worker of the cluster.*options\.adapter, cluster\(\)/])
-  t.match(risksOf({}, { instance: '1' }), [/^NODE_APP_INSTANCE \(1\).*options\.adapter/])
+  matchList(t, risksOf({}, { isWorker: true }), [/^each worker of the cluster.*options\.adapter, cluster\(\)/])
+  matchList(t, risksOf({}, { instance: '1' }), [/^NODE_APP_INSTANCE \(1\).*options\.adapter/])
   t.same(risksOf({}, { instance: '0' }), [], 'the first one may be the only one')
   t.same(risksOf({}, { instance: 'staging' }), [], 'a name is no number of a process')
   t.equal(risksOf({}, { isWorker: true, instance: '1' }).length, 1)
   t.same(risksOf({ adapter: Object.assign(memory(), { name: 'redis' }) }, { isWorker: true, instance: '1' }), [])
   const cookie = { carriers: ['cookie' as const], cookie: 'session' }
-  t.match(risksOf({ auth: cookie, origins: () => true }), [/options\.origins is a function/])
+  matchList(t, risksOf({ auth: cookie, origins: () => true }), [/options\.origins is a function/])
   t.same(risksOf({ auth: cookie, origins: 'same' }), [])
-  t.match(risksOf({ capacity: 10, limits: { user: { connections: 10, then: 'reject' } } }), [/not below options\.capacity/])
-  t.match(risksOf({}, { size: 100_000 }), [/^history\.size of "chat\/:id" \(100000\).*raise the bytes/])
+  matchList(t, risksOf({ capacity: 10, limits: { user: { connections: 10, then: 'reject' } } }), [/not below options\.capacity/])
+  matchList(t, risksOf({}, { size: 100_000 }), [/^history\.size of "chat\/:id" \(100000\).*raise the bytes/])
   const server = await start(t, { capacity: 10, limits: { user: { connections: 10, then: 'reject' } } })
-  t.match(warned(server), [{ level: WARN, msg: /^one user may take all connections/ }], 'the log has it')
+  matchList(t, warned(server), [{ level: WARN, msg: /^one user may take all connections/ }], 'the log has it')
   t.equal(warned(server).length, 1)
 })
 
@@ -426,7 +427,7 @@ t.test('two apps of one process with rooms of their own that listen on one port 
   t.teardown(async () => { await app.close() })
   await app.register(realtime, { jwt: { secret: 'x' } })
   await app.listen({ port: first.port, host: '127.0.0.2' })
-  t.match(lines.filter((line) => line.includes('"level":40')), [new RegExp(`port ${first.port} too.*options\\.adapter`)])
+  matchList(t, lines.filter((line) => line.includes('"level":40')), [new RegExp(`port ${first.port} too.*options\\.adapter`)])
   t.same(warned(first), [])
   await first.app.close()
   const third = await start(t)
@@ -442,7 +443,8 @@ t.test('frames that are refused are warned of like requests', async (t) => {
   await ada.next('error')
   ada.send({ type: 'join', room: 'nope/2', id: '2' })
   await ada.next('error')
-  t.match(
+  matchList(
+    t,
     warned(server),
     [{ code: 'forbidden', room: 'chat/2', userId: 'ada' }, { code: 'room_unknown', room: 'nope/2', userId: 'ada' }]
   )
@@ -451,7 +453,7 @@ t.test('frames that are refused are warned of like requests', async (t) => {
 t.test('stats that are refused to who is no admin are warned of', async (t) => {
   const server = await start(t)
   await server.app.inject({ url: '/ws/stats/rooms', headers: { authorization: `Bearer ${server.token('ada')}` } })
-  t.match(warned(server), [{ code: 'forbidden', msg: /only for admins/ }])
+  matchList(t, warned(server), [{ code: 'forbidden', msg: /only for admins/ }])
 })
 
 t.test(
@@ -528,8 +530,9 @@ t.test('the verifier\'s own words are at debug level, and no credential is in th
   await ask(server, 'websocket', { token })
   await ask(server, 'sse', { path: `/ws/chat/1?token=${token}` })
   await ask(server, 'websocket', { headers: { 'sec-websocket-protocol': `realtime.v1, bearer.${token}` } })
-  t.match(warned(server), [{ code: 'unauthorized', reason: 'WRONG_ISSUER' }])
-  t.match(
+  matchList(t, warned(server), [{ code: 'unauthorized', reason: 'WRONG_ISSUER' }])
+  matchList(
+    t,
     logged(server).filter(({ level, err }) => level === 20 && err !== undefined).map(({ err }) => err),
     [{ message: '[token] was made by another issuer' }]
   )
@@ -557,7 +560,7 @@ t.test(
     const ada = await connect(server, { token, rooms: ['chat/1'] })
     ada.send({ type: 'join', room: 'chat/2', id: '1' })
     await ada.next('error')
-    t.match(told.map(({ code, userId, address, room }) => ({ code, userId, address, room })), [
+    matchList(t, told.map(({ code, userId, address, room }) => ({ code, userId, address, room })), [
       { code: 'unauthorized', userId: undefined, address: '127.0.0.1' },
       { code: 'forbidden', userId: 'ada', address: '127.0.0.1', room: 'chat/2' },
       { code: 'forbidden', userId: 'ada', address: '127.0.0.1', room: 'chat/2' },
@@ -590,7 +593,8 @@ for (const transport of TRANSPORTS) {
     async (t) => {
       const server = await start(t)
       const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1'] })
-      t.match(
+      matchList(
+        t,
         logged(server).filter(({ msg }) => msg === 'connection opened'),
         [{ level: 30, userId: 'ada', transport, address: '127.0.0.1', connectionId: ada.id }]
       )

@@ -4,6 +4,7 @@
  */
 import t from 'tap'
 import { redis } from '../../lib/adapters/redis/adapter.js'
+import { matchList } from '../helpers/match-list.js'
 import {
   assertLedger, chat, connect, declareChat, eventually, lobby, start, statsOf, TRANSPORTS, type Frame, type NetPeer,
   type Running
@@ -126,11 +127,11 @@ t.test('Presence counts users, not tabs.', async (t) => {
     await connect(server, { rooms: ['crowd/1'], token: server.token('ada') }),
     await connect(server, { rooms: ['crowd/1'], token: server.token('ada') })
   ]
-  t.match((await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
+  matchList(t, (await watcher.next('presence')).data, { joined: [{ userId: 'ada' }] })
   tabs[0]!.cut()
   await watcher.fence()
   tabs[1]!.cut()
-  t.match((await watcher.next('presence')).data, { left: [{ userId: 'ada' }] })
+  matchList(t, (await watcher.next('presence')).data, { left: [{ userId: 'ada' }] })
   await watcher.fence()
 })
 

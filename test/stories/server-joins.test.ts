@@ -2,6 +2,7 @@ import t from 'tap'
 import { createPeer } from '../../lib/testing/index.js'
 import { dial, rejection, until } from '../helpers/client.js'
 import { ask } from '../helpers/ask.js'
+import { matchList } from '../helpers/match-list.js'
 import { chat, connect, declareChat, eventually, everyone, inbox, poll, start, TRANSPORTS } from '../helpers/net.js'
 
 interface JoinHook {
@@ -35,7 +36,7 @@ t.test(
       )
       const answer = await waiting;
       ({ cursor } = answer)
-      t.match(answer.frames, [{ type: 'joined', room: 'chat/9' }])
+      matchList(t, answer.frames, [{ type: 'joined', room: 'chat/9' }])
       t.equal(joins, round)
       t.same(leaves, Array<string>(round).fill('left'))
       t.equal((await ask(server, 'verdict', { path: '/ws/chat/9', token: server.token('bob') })).status, 200)
@@ -49,7 +50,7 @@ t.test('a room that a poll was taken out of between two answers is told with the
   const { cursor } = await poll(server, ada)
   t.equal(await server.app.rooms.leave({ user: 'ada' }, 'chat/1'), 1)
   const answer = await poll(server, { ...ada, query: { since: cursor, wait: '3000' } })
-  t.match(answer.frames, [{ type: 'left', room: 'chat/1', data: { code: 'left' } }])
+  matchList(t, answer.frames, [{ type: 'left', room: 'chat/1', data: { code: 'left' } }])
   t.same((await poll(server, { ...ada, query: { since: answer.cursor, wait: '1' } })).frames, [], 'once')
 })
 
@@ -78,7 +79,7 @@ for (const transport of ['websocket', 'sse'] as const) {
       await server.app.rooms.leave({ user: 'ada' }, 'chat/2')
       await until('it is told', () => told.length === 2)
       t.same(told, ['joined chat/2', 'left chat/2 left'])
-      t.match(errors, [{ code: 'left', room: 'chat/2' }])
+      matchList(t, errors, [{ code: 'left', room: 'chat/2' }])
       t.match(await rejection(room.send('say', { text: 'x' })), { code: 'left' })
     }
   )
@@ -111,7 +112,7 @@ for (const transport of ['websocket', 'sse'] as const) {
     await server.app.rooms.broadcast('chat/1', 'said', { text: 'fence', by: 'server' })
     await until('the fence', () => heard.length === 1)
 
-    t.match(await server.app.rooms.broadcastWithAck('chat/2', 'said', { text: 'x', by: 'server' }, { timeout: 300 }), {
+    matchList(t, await server.app.rooms.broadcastWithAck('chat/2', 'said', { text: 'x', by: 'server' }, { timeout: 300 }), {
       acked: ['bob', 'eve'], missing: ['ada']
     }, 'who has not joined it handles no event')
 

@@ -16,6 +16,7 @@ import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { registerRealtimeInstrumentation } from '../../lib/otel/index.js'
 import { dial } from '../helpers/client.js'
+import { matchList } from '../helpers/match-list.js'
 import { chat, connect, declareChat, start } from '../helpers/net.js'
 import { handshake, plain, portOf, RawPeer, until } from '../helpers/raw.js'
 import { missing, startNats, startRedis } from '../helpers/servers.js'
@@ -184,7 +185,7 @@ t.test(
     const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
     const alone = await say('a')
     const named = await say('b', { traceparent: `00-${trace}-00f067aa0ba902b7-01` })
-    t.match([traceOf(named), parentOf(named)], [trace, '00f067aa0ba902b7'])
+    matchList(t, [traceOf(named), parentOf(named)], [trace, '00f067aa0ba902b7'])
     const later = await say('c')
     const wrongs = [`00-${'0'.repeat(32)}-00f067aa0ba902b7-01`, `ff-${trace}-00f067aa0ba902b7-01`, 'x'.repeat(9_000), 7, {}]
     const others = []
@@ -411,7 +412,7 @@ for (const [what, config] of Object.entries(FAILING)) {
       isDown = true
       await t.rejects(server.app.rooms.broadcast('chat/1', 'said', { text: 'lost', by: 'ship' }), down)
       await until('the warning', () => told.length > 0)
-      t.match(told, [{ name: 'RealtimeWarning', message: /provider of spans throws.*failed/ }])
+      matchList(t, told, [{ name: 'RealtimeWarning', message: /provider of spans throws.*failed/ }])
       t.equal(told.length, 1)
     })
   }

@@ -5,6 +5,7 @@ import {
   realtimePlugin, useConnection, useEvent, useLatest, usePresence, useRoom, useRoomEffect, useStream
 } from '../../lib/vue/index.js'
 import { dial, until } from '../helpers/client.js'
+import { matchList } from '../helpers/match-list.js'
 import { start, statsOf, type Running } from '../helpers/net.js'
 import { board, declareBoard, type Counts } from '../views/rooms.js'
 
@@ -62,7 +63,11 @@ t.test('components have a room together, with its events, members, values and te
   })
   const app = mount(client, () => [h(Part), h(Part)])
   await until('a member', () => page!.members.value[0]?.data.name === 'ADA')
-  t.match([page!.status.value, page!.connection.value], ['joined', { state: 'open', userId: 'ada', error: undefined }])
+  matchList(
+    t,
+    [page!.status.value, page!.connection.value],
+    ['joined', { state: 'open', userId: 'ada', error: undefined }]
+  )
   for (const text of ['one', 'two', 'three']) t.same(await page!.send('say', { text }), { id: text })
   await until('the newest two', () => page!.events.value.map(({ data }) => data.text).join() === 'two,three')
   t.same(heard, ['one', 'one', 'two', 'two', 'three', 'three'], 'each of the two components has a listener')

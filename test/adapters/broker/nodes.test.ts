@@ -2,6 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { drop } from '../../../lib/adapters/nats/held.js'
 import { BEAT, nodeOf, Nodes, type Beat } from '../../../lib/adapters/broker/nodes.js'
+import { matchList } from '../../helpers/match-list.js'
 
 const LEASE = 60_000
 
@@ -42,7 +43,7 @@ t.test(
       broker.now += 10_000
       await Promise.all([a.beat(), b.beat()])
     }
-    t.match(b.dead(LEASE), [{ node: 'a', at: 1_000_000 }])
+    matchList(t, b.dead(LEASE), [{ node: 'a', at: 1_000_000 }])
     t.equal(b.dead(LEASE).length, 1)
     t.equal(lost, 0, 'a new name that the broker does not know is no loss')
   }

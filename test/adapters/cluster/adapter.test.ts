@@ -12,6 +12,7 @@ import { Leases, type HeldLease } from '../../../lib/admission/leases.js'
 import { PresenceKeeper } from '../../../lib/rooms/presence.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
 import { inBatches } from '../../../lib/structures/slices.js'
+import { matchList } from '../../helpers/match-list.js'
 import { until } from '../../helpers/servers.js'
 
 /** A channel in this process on which messages become JSON, as between processes, and which can be held up. */
@@ -294,7 +295,7 @@ t.test('cluster: what the primary does not answer in time is refused as unknown,
   const [{ status, reason }] = await Promise.allSettled([adapter.publish('chat/1', said('late'), reliable)]) as [
     PromiseRejectedResult
   ]
-  t.match([status, reason], ['rejected', { word: 'unavailable', outcome: 'unknown' }])
+  matchList(t, [status, reason], ['rejected', { word: 'unavailable', outcome: 'unknown' }])
   t.same(a.host.states, [false])
   wire.release()
   await adapter.publish('chat/1', said('in time'), reliable)
@@ -453,7 +454,7 @@ for (const isTold of [true, false]) {
     if (insisted !== undefined) await t.rejects(Promise.resolve(insisted), { code: 'unavailable' })
     await until('it is ended', () => adapter.stats!().isUp === false)
     await t.rejects(async () => await adapter.publish('chat/1', said('hi'), reliable), { code: 'unavailable' })
-    t.match(warnings, [/start the workers again after a new hostCluster\(\)/])
+    matchList(t, warnings, [/start the workers again after a new hostCluster\(\)/])
     t.same(a.host.states, [false])
   })
 }

@@ -4,6 +4,7 @@ import t from 'tap'
 import { slotOf } from '../../../lib/adapters/redis/shards.js'
 import type { PresenceEntry, RoomSettings, TextWrite } from '../../../lib/adapters/adapter.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
+import { matchList } from '../../helpers/match-list.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'
 import { reliable, said, textOf } from '../../../lib/adapters/contract/host.js'
 import { admin, isUp, join, proxied } from './nodes.js'
@@ -260,7 +261,7 @@ else {
     await b.adapter.presence!.sweep([])
     t.equal(await client.zcard('realtime:{chat/1}:presence-entries'), 1)
     await client.hset('realtime:{chat/1}:presence', 'repair', 1)
-    t.match((await b.adapter.presence!.snapshot('chat/1', 10)).list, [{ userId: 'bob' }])
+    matchList(t, (await b.adapter.presence!.snapshot('chat/1', 10)).list, [{ userId: 'bob' }])
     t.equal((await b.adapter.presence!.snapshot('chat/1', 10)).total, 1)
   })
 
@@ -286,7 +287,7 @@ else {
     t.equal(await write(step(2, ' two', 3)), 'behind')
     t.same(await texts!.read('chat/1', settings), [])
     t.equal(await write(step(2, 'one two', 0)), 'written')
-    t.match(await texts!.read('chat/1', settings), [{ part: { inside: 'one two', from: 0, to: 7 } }])
+    matchList(t, await texts!.read('chat/1', settings), [{ part: { inside: 'one two', from: 0, to: 7 } }])
   })
 
   t.test('redis: the epoch of a room is kept as long as its events, also beyond a day and after a use that is shorter', async (t) => {

@@ -62,7 +62,7 @@ else {
       }
       const count = await client.xlen(`realtime:{${room}}:stream`) - 1
       t.ok(count <= 1, `${right}: ${count} copies`)
-      if (count === 1) t.notMatch(answers, ['refused'], right)
+      if (count === 1) t.notOk(answers.includes('refused'), right)
       if (count === 0) t.notOk(answers.includes('done'), right)
       if (right === 'spublish') {
         t.same(answers, ['done', 'done', 'done'], 'it is kept, and members read it')

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { matchList } from '../../helpers/match-list.js'
 import {
   assertLedger, chat, connect, declareChat, eventually, poll, statsOf, type Running, type StartOptions
 } from '../../helpers/net.js'
@@ -175,10 +176,10 @@ export function readers (ground: Ground): void {
       (requests) => requests === 2
     )
     const second = poll(server, next)
-    t.match(await open, { cursor: first.cursor, frames: [] })
+    matchList(t, await open, { cursor: first.cursor, frames: [] })
     const { position } = await server.app.rooms.broadcast('chat/1', 'said', { text: 'hi', by: 'x' })
     if (isDense) t.equal(position!.offset, 1)
-    t.match(await second, { resumed: true, frames: [{ type: 'said', offset: position!.offset }] })
+    matchList(t, await second, { resumed: true, frames: [{ type: 'said', offset: position!.offset }] })
     t.equal((await statsOf(server.app)).connections.total, 1)
     await assertLedger(t, server.app)
   })
