@@ -194,7 +194,8 @@ for (const [what, behave, reason, told] of FAILURES) {
     const { hooks, lines, counted } = ask(t, backend, reason === 'timeout' ? { timeout: 50 } : {})
     await t.rejects(hooks.message(SAY), told)
     await t.rejects(hooks.authorize(ADA), { code: 'unavailable', statusCode: 503 })
-    matchList(t, lines, [['warn', { hook: 'message', reason }, 'a backend gave no answer'], ['warn', { hook: 'authorize', reason }]])
+    const says = 'a backend gave no answer'
+    matchList(t, lines, [['warn', { hook: 'message', reason }, says], ['warn', { hook: 'authorize', reason }, says]])
     t.equal(await counted('message', reason), 1)
     t.equal(await counted('authorize', reason), 1)
     t.notMatch(JSON.stringify(lines), WHSEC)
