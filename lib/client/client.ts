@@ -1,7 +1,7 @@
 import type { AnyAddress } from '../contract/types.js'
 import { backoff } from './backoff.js'
 import { bucket, type Take } from './token-bucket.js'
-import { failure, refused, type Refused } from './errors.js'
+import { CLOSED, failure, refused, type Refused } from './errors.js'
 import { createHandle } from './handle.js'
 import { createReconnectingLink, type LinkHost, type Shown } from './reconnecting-link.js'
 import type { Frame, FrameData } from './links/link.js'
@@ -33,6 +33,8 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   const calls = new Map<string, (answer?: Frame) => void>()
   const { on, emit } = listeners()
   let count = 0
+  /** Questions to leave a room that have no answer. */
+  let leaving = 0
   const shown = { state: 'connecting', transport: 'websocket' } as Shown
   let take: Take
   const queue = createQueue(options, () => { pump() })
@@ -58,7 +60,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   }
 
   const end = (room: Room, reason: Refused, isMeant: boolean, isSaid = isMeant): void => {
-    for (const handle of room.handles) release(handle, reason, isMeant)
+    room.handles.forEach((handle) => { release(handle, reason, isMeant) })
     pump()
     if (!isSaid) fail(reason, { room: room.name })
   }
@@ -74,7 +76,10 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   }
 
   /** A stream or a poll serves the rooms with which it was opened, so that other rooms need another link. */
-  const askAnew = (): void => { if (line.isUp && line.isHttp) line.after('rooms', 0, line.relink) }
+  const askAnew = (): void => {
+    // The server knows of no leave that comes behind the end of the link.
+    if (line.isHttp) line.after('joins', 0, () => { if (line.isUp && !leaving) line.relink() })
+  }
 
   const roomHost: RoomHost = {
     send: queue.add,
@@ -87,7 +92,9 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       if (handles.size || !isAsked) return
       // A stream or a poll that is being opened has named the room.
       if (!line.isUp) return line.relink()
+      leaving++
       await new Promise((resolve) => { ask('leave', name, undefined, resolve) })
+      leaving--
       askAnew()
     },
     ask,
@@ -194,7 +201,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       } else if (type === 'joined' || type === 'left') {
         if (type === 'joined') enter({ [name!]: data })
         else if (room) {
-          end(room, refused(data.code!, data.message!), false)
+          end(room, { ...data, retry: 'never' } as Refused, false)
           // The query of polls that are under way still names the room.
           askAnew()
         }
@@ -212,8 +219,8 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       if (room) refuse(room, reason)
       return room
     },
-    say: emit,
     fail,
+    say: emit,
     over (reason, isMeant) {
       rooms.forEach((room) => { end(room, reason, isMeant, true) })
       if (!isMeant) fail(reason)
@@ -248,7 +255,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       const handle = core.createHandle(room, roomHost, signal)
       // Before any text is here, it is known what the server has told of them.
       if (room.wasIn) handle.enter({ growing: room.texts?.known() ? room.texts.growing() : room.entered.growing })
-      else if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
+      else if (shown.state === 'closed') end(room, CLOSED, true)
       else pump()
       // The types of the room are those of the address: nothing of them exists at run time.
       return handle.public as never

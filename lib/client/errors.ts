@@ -26,6 +26,7 @@ export function broken (cause: unknown, code = 'unavailable', message = String(c
 }
 
 export const NOT_FOUND = refused('not_found', 'no endpoint here', 'backoff')
+export const CLOSED = refused('closed', 'client closed')
 export const DEAD = refused('heartbeat_timeout', '', 'now')
 export const LATE = refused('timeout', 'no answer in time', 'backoff')
 

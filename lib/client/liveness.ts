@@ -53,8 +53,7 @@ export function createLiveness (
     watch (quiet) {
       begun = last = now()
       isAsked = false
-      pause = quiet + patience
-      arm(pause)
+      arm(pause = quiet + patience)
     },
     probe
   }

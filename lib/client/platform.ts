@@ -6,7 +6,11 @@ interface Target {
 
 /** The part of Web Locks that sharing uses. */
 export interface Locks {
-  request (name: string, options: { signal: AbortSignal }, held: () => Promise<unknown>): Promise<unknown>
+  request (
+    name: string,
+    options: { signal?: AbortSignal, steal?: boolean, mode?: 'shared' },
+    held: () => Promise<unknown>
+  ): Promise<unknown>
 }
 
 /** The part of a BroadcastChannel that sharing uses. */

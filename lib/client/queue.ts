@@ -53,7 +53,7 @@ export function createQueue (
       // What the page does to the data afterwards is not of this message, which may be sent again under its id.
       const frame = JSON.parse(JSON.stringify(given)) as Waiting['frame']
       const bytes = bytesOf(frame)
-      const full = failure(refused('queue_full', 'queue is full'))
+      const full = failure(refused('queue_full', 'queue full'))
       // It would drive out all others, and then not fit.
       if (bytes > most) return reject(full)
       for (const oldest of waiting.values()) {

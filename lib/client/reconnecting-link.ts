@@ -1,6 +1,6 @@
 import { backoff } from './backoff.js'
 import { bytesOf } from './bytes.js'
-import { broken, DEAD, LATE, refused, type Refused } from './errors.js'
+import { broken, CLOSED, DEAD, LATE, refused, type Refused } from './errors.js'
 import { refusal } from './links/http.js'
 import type { Dial, Frame, FrameData, Http, Link, LinkEvents, Open, UpFrame } from './links/link.js'
 import { polling } from './links/polling.js'
@@ -26,7 +26,7 @@ const JITTER = 1_000
 /** Milliseconds of random delay before a link that failed, although the server would accept it, is tried once more. */
 const AGAIN = 250
 /** Between the client and a server that would accept the link. */
-export const BLOCKED = refused('transport_blocked', 'not opened', 'backoff')
+export const BLOCKED = refused('transport_blocked', 'no link', 'backoff')
 /** In the order in which they are preferred. */
 const OPEN: Readonly<Record<Transport, Open>> = { websocket, sse, polling }
 
@@ -67,6 +67,8 @@ export interface ReconnectingLink {
   isShared?: boolean
   /** Milliseconds that an answer may take. */
   readonly timeout: number
+  /** Those that may be used, in the order in which they are preferred. */
+  readonly transports: readonly Transport[]
   /** The credential of the present attempt. */
   token?: string | undefined
   /** Timers that end with the link. */
@@ -150,7 +152,7 @@ export function createReconnectingLink (
   const dial = async (): Promise<void> => {
     if (signal?.aborted) return close()
     // A page that is rendered on a server connects once it is in a browser, where the same code runs again.
-    if (/^\//.test(url)) return
+    if (url[0] === '/') return
     const mine = turn = {}
     const ifMine = <T>(then: (given: T) => unknown) => (given: T): unknown => turn === mine && then(given)
     cancel()
@@ -258,7 +260,7 @@ export function createReconnectingLink (
   /** What is too large is refused here: the server would end a WebSocket for it, and it would be sent again. */
   const send = (frame: UpFrame): void => {
     if (bytesOf(frame) > largest!) {
-      receive({ ...frame as Frame, type: 'error', data: refused('message_too_large', `more than ${largest} bytes`) })
+      receive({ ...frame as Frame, type: 'error', data: refused('message_too_large', `over ${largest} bytes`) })
     } else link?.send(frame)
   }
 
@@ -290,7 +292,7 @@ export function createReconnectingLink (
     }
   }
 
-  const close = (): void => { stop(refused('closed', 'the client was closed'), true) }
+  const close = (): void => { stop(CLOSED, true) }
   const line: ReconnectingLink = {
     after,
     http,
@@ -299,6 +301,7 @@ export function createReconnectingLink (
     close,
     relink,
     timeout,
+    transports,
     async authenticate () {
       try {
         if (!(source as FreshToken | undefined)?.call) return source as string

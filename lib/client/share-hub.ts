@@ -11,7 +11,7 @@ export interface Letter {
   /** The link that it is for; absent: for all. */
   readonly to?: string
   /** The link to the server is open. */
-  readonly up?: Pick<FrameData, 'limits' | 'heartbeat'> & Pick<CoreClient, 'connectionId' | 'userId' | 'transport'> | undefined
+  readonly up?: Pick<FrameData, 'limits'> & Pick<CoreClient, 'connectionId' | 'userId' | 'transport'> | undefined
   /** It is not, for good where there is a reason. */
   readonly down?: { readonly reason?: Refused | undefined }
   readonly failed?: Refused
@@ -23,6 +23,8 @@ export interface Letter {
 /** What the link of a tab writes. */
 interface Mail {
   readonly from: string
+  /** The hub that a frame is for: one that stood still may read it long after another one has. */
+  readonly to?: string
   readonly hello?: true
   readonly bye?: true
   /** The network or the page has changed, as a page sees that is shown: whether it is online again. */
@@ -94,7 +96,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     if (!tabs.has(tab)) {
       tabs.add(tab)
       // The lock of a tab is free when the tab is gone.
-      locks.request(`${place} ${tab}`, { signal }, async () => {
+      // It is shared, because another hub that waits for it may stand still when it gets it.
+      locks.request(`${place} ${tab}`, { signal, mode: 'shared' }, async () => {
         tabs.delete(tab)
         for (const each of [...links.keys()]) if (each.startsWith(`${tab} `)) leave(each)
       }).catch(() => {})
@@ -109,9 +112,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     core.isHub = true
     core.createHandle = (...given) => (latest = createHandle(...given))
     host.up = (data) => {
-      const { limits, heartbeat } = data
       // As JSON, which has no functions.
-      welcome = JSON.parse(JSON.stringify({ ...shown, limits, heartbeat })) as Letter['up']
+      welcome = JSON.parse(JSON.stringify({ ...shown, limits: data.limits })) as Letter['up']
       post({ up: welcome })
       up(data)
     }
@@ -302,18 +304,20 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     }
   }
 
-  channel.onmessage = ({ data: { from, hello, bye, wake, frame } }: { data: Mail }) => {
+  channel.onmessage = ({ data: { from, to, hello, bye, wake, frame } }: { data: Mail }) => {
     if (!from) return
     if (wake !== undefined) {
       // A client that is over would begin again.
       if (client.state !== 'closed') line.wake(wake)
     } else if (hello) {
       greet(from)
-      if (welcome) post({ to: from, up: welcome })
+      // Without a link to the server it says that there is a hub.
+      post({ to: from, up: welcome })
     } else if (bye) leave(from)
     // A tab says hello before there is a hub, as the first one does, and hears of the hub when all are told.
-    else receive(from, links.get(from) ?? greet(from), frame!)
+    else if (to === hub) receive(from, links.get(from) ?? greet(from), frame!)
   }
+  post({})
 
   return () => {
     client.close()

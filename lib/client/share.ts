@@ -32,7 +32,7 @@ export function share (name = ''): Part {
     if (core.isHub || !locks || !BroadcastChannel) return
     const { url, options, line, host, shown } = core
     const { over } = host
-    const { prepare, open } = line
+    const { prepare, open, transports } = line
     const place = `realtime ${url} ${name}`
     const createChannel = (): Channel => new BroadcastChannel(place)
     /** The server recognises the tabs by the connections that they had by another hub. */
@@ -41,9 +41,8 @@ export function share (name = ''): Part {
       if (!known) return
       next.line.former = known
       // What lets no WebSocket through does so for the next tab, too.
-      const { transports = ['websocket', 'sse', 'polling'] } = options
-      const place = transports.indexOf(shown.transport)
-      if (place > 0) next.line.climb(place)
+      const at = transports.indexOf(shown.transport)
+      if (at > 0) next.line.climb(at)
     }
     const shared = createSharedLink({
       core,
@@ -96,6 +95,20 @@ function createSharedLink ({ core: { host, shown, rooms, line }, locks, place, c
   let life: AbortController | undefined
   let isHere: Promise<void> | undefined
 
+  /** Makes this tab the hub when it has the lock, until it is over or another tab takes the lock away from it. */
+  const reign = (signal: AbortSignal, steal?: true): void => {
+    let stop: (() => void) | undefined
+    locks.request(place, steal ? { steal } : { signal }, async () => {
+      stop = lead(signal)
+      await untilAborted(signal)
+      stop()
+    }).catch(() => {
+      stop?.()
+      // It waits behind all others. Who takes a lock away has been waiting for it all the time.
+      if (stop && !steal) reign(signal)
+    })
+  }
+
   return {
     async begin () {
       if (!life) {
@@ -110,50 +123,61 @@ function createSharedLink ({ core: { host, shown, rooms, line }, locks, place, c
           }
           locks.request(`${place} ${tab}`, { signal }, held).catch((error) => { if (!signal.aborted) reject(error) })
         })
-        const hub = async (): Promise<void> => {
-          const stop = lead(signal)
-          await untilAborted(signal)
-          stop()
-        }
-        locks.request(place, { signal }, hub).catch(() => {})
+        reign(signal)
       }
       await isHere
     },
     open (events) {
       const channel = createChannel()
       const from = `${tab} ${++links}`
+      const post = (mail: object): void => { channel.postMessage({ from, ...mail }) }
       let hub: string | undefined
+      let isHeard: boolean
+      /**
+       * Says hello until there is a link. A hub that twice says nothing to it stands still, as in a tab with an open
+       * `alert()`, so that this tab takes its lock. The tabs ask at different times, so that one of them does.
+       */
+      const greet = (isAgain?: boolean): void => {
+        isHeard = false
+        post({ hello: true })
+        line.after('hub', line.timeout * (0.4 + Math.random() / 10), () => {
+          // The lock may be denied, and then it is tried again.
+          if (isAgain && !isHeard) reign(life!.signal, true)
+          greet(!isHeard)
+        })
+      }
       channel.onmessage = ({ data }: { data: Mail }) => {
         if (!data.hub || (data.to && data.to !== from)) return
         events.heard()
+        isHeard = true
         const { up, down, failed, frame, gap } = data
         const lost = rooms.get(gap!)
         if (failed) host.fail(failed)
         else if (lost?.isIn) lost.gap()
         else if (up) {
-          shown.transport = up.transport
-          // Another tab has become the hub.
-          if (hub && hub !== data.hub) events.closed()
-          else {
+          if (!hub || hub === data.hub) {
             hub = data.hub
-            events.frame({ type: 'welcome', data: up as FrameData })
-          }
+            shown.transport = up.transport
+            // That of the hub, too, may stand still at any time, and asking costs nothing.
+            events.frame({ type: 'welcome', data: { ...up, heartbeat: 0 } as FrameData })
+          // Another tab has become the hub. One that stood still answers a hello that another one has answered.
+          } else if (!data.to) events.closed()
         } else if (down) {
           if (hub === data.hub || down.reason) events.closed(down.reason)
         } else if (frame && hub === data.hub) events.frame(frame)
       }
-      channel.postMessage({ from, hello: true })
+      greet()
       // The page that has the link may be hidden, and then looks at nothing by itself.
       line.wake = (isOnline) => {
-        channel.postMessage({ from, wake: isOnline })
+        post({ wake: isOnline })
         wake(isOnline)
       }
       return {
         // As JSON, which is what a link to the server carries: a channel carries other things.
-        send (frame) { channel.postMessage({ from, frame: JSON.parse(JSON.stringify(frame)) }) },
+        send (frame) { post({ to: hub, frame: JSON.parse(JSON.stringify(frame)) }) },
         close () {
           line.wake = wake
-          channel.postMessage({ from, bye: true })
+          post({ bye: true })
           channel.close()
         }
       }

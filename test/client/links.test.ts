@@ -640,3 +640,25 @@ t.test('a message that an intermediary refuses by 403 or 413 rejects at once, an
     }
   }
 })
+
+for (const [how, first] of [['after', 'join'], ['before', 'leave']] as const) {
+  t.test(`over a stream, rooms that are left in one turn ${how} another is joined show the user no more, without a grace`, async (t) => {
+    const app = await start(t, {
+      presence: { grace: 60_000 },
+      declare: (app) => { declareChat(app, { presence: true }) }
+    })
+    const { client } = dial(t, app, 'ada', { transports: ['sse'] })
+    const left = ['chat/1', 'chat/2', 'chat/3'].map((name) => client.join(name))
+    await Promise.all(left.map(async ({ joined }) => await joined))
+    const leave = async (): Promise<void> => { await Promise.all(left.map(async (room) => { await room.leave() })) }
+    const other = first === 'join' ? client.join('chat/4') : undefined
+    const gone = leave()
+    await (other ?? client.join('chat/4')).joined
+    await gone
+    await until('nobody is shown there', async () => {
+      const members = await Promise.all(left.map(async ({ name }) => await app.app.rooms.members(name)))
+      return members.every(({ length }) => length === 0)
+    }, 5_000)
+    t.match(await app.app.rooms.members('chat/4'), [{ userId: 'ada' }])
+  })
+}

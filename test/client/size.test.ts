@@ -24,15 +24,15 @@ const MOST: Readonly<Record<string, number>> = {
   growingTexts: 1_310,
   iterate: 275,
   'snapshot, reload': 1_070,
-  share: 2_600,
+  share: 2_660,
   whole: 11_545,
-  react: 1_499,
+  react: 1_502,
   vue: 1_499,
-  builders: 12_410,
-  types: 11_600,
+  builders: 12_416,
+  types: 11_610,
   typebox: 24_600,
-  '/ws/client.js': 14_200,
-  'client.global.js': 14_360
+  '/ws/client.js': 14_280,
+  'client.global.js': 14_440
 }
 const sizes = await clientSizes()
 

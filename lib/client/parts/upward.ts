@@ -8,8 +8,9 @@ import { now } from '../timers.js'
 const UPWARD = 300_000
 
 /** Tries the first transport again from time to time. Without it a client stays with the one to which it fell back. */
-export const upward: Part = ({ line, host, shown, options: { transports: [first] = ['websocket'] } }) => {
+export const upward: Part = ({ line, host, shown }) => {
   const { up } = host
+  const [first] = line.transports
   let wait = UPWARD
   /** Time by `now()` of the next attempt; 0 where none is due. */
   let at = 0
