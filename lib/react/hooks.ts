@@ -33,7 +33,7 @@ export function RealtimeProvider ({ client, children }: {
  */
 export function useClient (): CoreClient {
   const client = useContext(ClientContext)
-  if (!client) throw failure(refused('REALTIME_ERR_PROVIDER', 'no <RealtimeProvider client={connect(...)}> above'))
+  if (!client) throw failure(refused('REALTIME_ERR_PROVIDER', 'no <RealtimeProvider client={client}> above'))
   return client
 }
 

@@ -659,6 +659,6 @@ for (const [how, first] of [['after', 'join'], ['before', 'leave']] as const) {
       const members = await Promise.all(left.map(async ({ name }) => await app.app.rooms.members(name)))
       return members.every(({ length }) => length === 0)
     }, 5_000)
-    t.match(await app.app.rooms.members('chat/4'), [{ userId: 'ada' }])
+    matchList(t, await app.app.rooms.members('chat/4'), [{ userId: 'ada' }])
   })
 }

@@ -26,7 +26,7 @@ const MOST: Readonly<Record<string, number>> = {
   'snapshot, reload': 1_070,
   share: 2_660,
   whole: 11_545,
-  react: 1_502,
+  react: 1_499,
   vue: 1_499,
   builders: 12_416,
   types: 11_610,
