@@ -30,12 +30,17 @@ export class ExpiringMap<V> {
   #order: Array<Entry<V>> = []
   #head = 0
   readonly #clock: () => number
+  readonly #evicted: ((value: V) => void) | undefined
   #isTimed = false
 
-  /** @param clock the one of all times that are given to it, in milliseconds */
-  constructor (capacity: number, clock = (): number => performance.now()) {
+  /**
+   * @param clock the one of all times that are given to it, in milliseconds
+   * @param evicted takes the value of an entry that goes before its time, because there are too many
+   */
+  constructor (capacity: number, clock = (): number => performance.now(), evicted?: (value: V) => void) {
     this.#capacity = capacity
     this.#clock = clock
+    this.#evicted = evicted
   }
 
   get size (): number { return this.#entries.size }
@@ -55,7 +60,11 @@ export class ExpiringMap<V> {
     this.#entries.set(key, entry)
     this.#order.push(entry)
     this.sweep(now, PER_SET)
-    while (this.#entries.size > this.#capacity) this.#drop(this.#oldest()!)
+    while (this.#entries.size > this.#capacity) {
+      const oldest = this.#oldest()!
+      if (oldest.until > now) this.#evicted?.(oldest.value as V)
+      this.#drop(oldest)
+    }
     this.#time(until - now)
   }
 

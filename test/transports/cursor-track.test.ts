@@ -70,7 +70,7 @@ t.test('the cursor of who is out of a room is another one, also where the room k
   const outside = String(track)
   t.not(outside, inside)
   const next = new CursorTrack(ID, ROOMS)
-  next.begin('chat/1', decodeCursor(outside, ROOMS)!.entries[0]!)
+  next.begin('chat/1', {}, decodeCursor(outside, ROOMS)!.entries[0]!.isOut)
   t.equal(String(next), outside, 'and stays that')
   next.reach('chat/1', undefined)
   t.equal(String(next), inside, 'until it is in the room again')

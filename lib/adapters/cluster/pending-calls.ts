@@ -108,7 +108,8 @@ export class PendingCalls {
 
   /** Takes that the primary has not done what it was asked, and why. */
   refusedBy (id: unknown, primary: string): void {
-    this.#settle(id)?.reject(new Refusal('unavailable', { retryAfter: 1_000, why: { primary } }))
+    const outcome = primary === 'forgotten' ? { outcome: 'unknown' as const } : {}
+    this.#settle(id)?.reject(new Refusal('unavailable', { retryAfter: 1_000, why: { primary }, ...outcome }))
   }
 
   #settle (id: unknown): Asked | undefined {

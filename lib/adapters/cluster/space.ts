@@ -10,7 +10,7 @@ import { leastKept } from '../broker/asked-again.js'
 import { Undecodable } from '../broker/decode.js'
 import { MemoryAdapter, type MemoryOptions } from '../memory/adapter.js'
 import type { End } from '../memory/presence.js'
-import { keyOfCall } from './call-key.js'
+import { callOfKey, keyOfCall } from './call-key.js'
 import type { WorkerChannel } from './channels.js'
 import { charactersOf } from './characters.js'
 import { Line, machineTime, type Batch } from './line.js'
@@ -21,6 +21,8 @@ import { sizeOf, writePacket } from './wire.js'
 export interface SpaceOptions extends Omit<MemoryOptions, 'now'> {
   /** Characters that may wait for one worker. */
   readonly waiting: number
+  /** Publications without a key that are known again. Default 100 000. */
+  readonly unkeyed?: number | undefined
 }
 
 /** Milliseconds of the shortest lease that lasts as long as its worker; a shorter one is renewed. */
@@ -60,6 +62,8 @@ class Node {
   readonly timeout: number
   readonly ends = new Map<number, End>()
   readonly served: Served
+  /** The newest of its publications without a key that is no longer known, because there were too many. */
+  evicted = 0
   /** Whether events were dropped, of which it has to be told when it has caught up. */
   isBehind = false
   forgotten = 0
@@ -75,6 +79,12 @@ class Node {
     this.served = serving(this)
   }
 }
+
+/** A publication without a key, and the call that made it. */
+interface Unkeyed { readonly node: Node, readonly call: number, readonly answer: Omit<Published, 'recipients'> }
+
+/** It is no longer known whether a publication was made. */
+class Forgotten extends Error {}
 
 /** Sent again when it is read again: it is given up where a worker does not keep up. */
 function isLive (item: unknown): boolean {
@@ -95,7 +105,7 @@ export class Space {
   readonly #left: Array<{ readonly node: Node, readonly rooms: Iterator<string> }> = []
   readonly #leaving = new Slices(() => this.#leaveSome())
   /** Publications without a key, by the one under which they are asked for again, and their positions. */
-  readonly #unkeyed = new ExpiringMap<Omit<Published, 'recipients'>>(MAX_UNKEYED)
+  readonly #unkeyed: ExpiringMap<Unkeyed>
   readonly #sweeper: NodeJS.Timeout
   #sweeps = 0
   #secret: string | undefined
@@ -109,9 +119,12 @@ export class Space {
 
   /** @param remembered the bounds of the first worker, where the primary says nothing else */
   constructor (options: SpaceOptions, remembered: AdapterHost['remembered']) {
-    const { waiting, ...memory } = options
+    const { waiting, unkeyed = MAX_UNKEYED, ...memory } = options
     this.#options = options
     this.#core = new MemoryAdapter(memory)
+    this.#unkeyed = new ExpiringMap(unkeyed, undefined, ({ node, call }) => {
+      node.evicted = Math.max(node.evicted, call)
+    })
     this.#slots = new SharedSlots(() => performance.now())
     void this.#core.start({
       nodeId: 'primary',
@@ -181,7 +194,8 @@ export class Space {
       this.#running = id
       this.#send(node, ['r', id, serve(node.served, method, args) ?? null])
     } catch (error) {
-      this.#send(node, ['x', id, error instanceof Undecodable ? 'unreadable' : 'failed', String(error)])
+      const reason = error instanceof Undecodable ? 'unreadable' : error instanceof Forgotten ? 'forgotten' : 'failed'
+      this.#send(node, ['x', id, reason, String(error)])
     }
   }
 
@@ -237,7 +251,8 @@ export class Space {
     const { idempotencyKey, ack } = publication
     const now = performance.now()
     const before = idempotencyKey === undefined ? undefined : this.#unkeyed.get(keyOf(room, idempotencyKey), now)
-    if (before !== undefined) return before
+    if (before !== undefined) return before.answer
+    if (idempotencyKey !== undefined) this.#checkKnown(idempotencyKey)
     this.#runner = node
     try {
       // Nothing that `#event` does takes time, so the answer is there at once.
@@ -248,12 +263,19 @@ export class Space {
         : { nodes: (nodes?.size ?? 0) - (nodes?.has(node) === true ? 1 : 0) }
       if (idempotencyKey === undefined) {
         const key = keyOf(room, keyOfCall(node.tag, this.#running))
-        this.#unkeyed.set(key, answer, now + leastKept(node.timeout), now)
+        this.#unkeyed.set(key, { node, call: this.#running, answer }, now + leastKept(node.timeout), now)
       }
       return answer
     } finally {
       this.#runner = undefined
     }
+  }
+
+  /** @throws Forgotten where nobody can know whether a publication that is asked for again was made */
+  #checkKnown (idempotencyKey: string): void {
+    const asked = callOfKey(idempotencyKey)
+    const node = asked && this.#nodes.get(asked.tag)
+    if (node !== undefined && asked!.call <= node.evicted) throw new Forgotten()
   }
 
   #event (room: string, packet: Packet): number {

@@ -26,6 +26,8 @@ interface Heard {
   /** the newest of all, that of a list included */
   seen: number
 }
+/** Where a room begins of which nothing has been heard. */
+const BEGINNING: Readonly<Heard> = { told: 0, seen: 0 }
 
 /** When something expires in a room, by `performance.now()`: the next, and the last that is known of. */
 interface Due { readonly next: number, readonly last: number }
@@ -137,22 +139,23 @@ export class RedisPresence implements PresenceStore {
 
   /**
    * Reads changes that this node has not received, oldest first. Where not all of them are kept, the last one leaves a
-   * hole, after which members ask.
+   * hole, after which members ask; so does a room of which this node has heard nothing since it joined it.
    */
   async missed (room: string): Promise<readonly PresenceChange[]> {
     const known = this.#sequences.get(room)
-    if (known === undefined) return []
-    const { told } = known
+    const { told, seen } = known ?? BEGINNING
     const [top = '', ...texts] = await this.#link.script(
       PRESENCE_MISSED,
       this.#keys.presence(room),
-      [this.#link.run, text(told), text(known.seen)]
+      [this.#link.run, text(told), text(seen)]
     ) as string[]
     // The room was left meanwhile, and its sequence would be kept for ever.
-    if (!this.#sequences.has(room)) return []
-    const changes = texts.flatMap((text) => this.#change(text)).filter(({ sequence }) => sequence > told).reverse()
+    if (known === undefined ? !this.#rooms.has(room) : !this.#sequences.has(room)) return []
+    const all = known === undefined ? [] : texts.flatMap((text) => this.#change(text))
+    const changes = all.filter(({ sequence }) => sequence > told).reverse()
     const sequence = Number(top)
-    if (top !== '' && sequence > told && changes.at(-1)?.sequence !== sequence) {
+    const heard = known === undefined ? this.#sequences.get(room)?.told ?? told : told
+    if (top !== '' && sequence > heard && changes.at(-1)?.sequence !== sequence) {
       changes.push({ sequence, joined: [], left: [] })
     }
     for (const change of changes) this.heard(room, change.sequence)

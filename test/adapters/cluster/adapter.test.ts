@@ -2,7 +2,8 @@ import t, { type Test } from 'tap'
 import { clusterBy, type ClusterOptions } from '../../../lib/adapters/cluster/adapter.js'
 import type { Channel } from '../../../lib/adapters/cluster/channels.js'
 import { Host, type ClusterHostOptions } from '../../../lib/adapters/cluster/host.js'
-import { Line, machineTime, VERSION } from '../../../lib/adapters/cluster/line.js'
+import { keyOfCall } from '../../../lib/adapters/cluster/call-key.js'
+import { Line, machineTime, VERSION, type Batch } from '../../../lib/adapters/cluster/line.js'
 import { Space } from '../../../lib/adapters/cluster/space.js'
 import { writePublication } from '../../../lib/adapters/cluster/wire.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
@@ -263,6 +264,29 @@ t.test('cluster: what waits for a worker that is behind is looked through once, 
   const event = (): unknown[] => [0, 'publish', 'chat/1', writePublication(said('hi')), reliable]
   take('fast', Array.from({ length: 20 }, event))
   t.same([drops, space.dropped], [1, 20])
+})
+
+t.test('cluster: a publication that is asked for again after more than are remembered is not known, and not made twice', async (t) => {
+  const space = new Space({ waiting: 10_000, unkeyed: 2 }, undefined)
+  t.teardown(() => space.close())
+  const answers: unknown[] = []
+  const post = ({ items }: Batch): void => { answers.push(...items.filter((item) => /^[rx]$/.test(String((item as unknown[])[0])))) }
+  const line = new Line({ name: 'realtime', tag: 'a', post: (message) => { post(message as Batch) } })
+  space.join('a', { id: 'a', timeout: 60_000 }, line, { post: () => {}, end: () => { t.fail('a worker is ended') } })
+  const publish = (call: number, idempotencyKey?: string): unknown[] => {
+    return [call, 'publish', 'chat/1', writePublication(said(`${call}`, { idempotencyKey })), reliable]
+  }
+  const items = [
+    publish(1), publish(2), publish(3), publish(4, keyOfCall('a', 1)), publish(5, keyOfCall('a', 3)), publish(6, keyOfCall('a', 2)),
+    publish(7, keyOfCall('a', 9))
+  ]
+  space.take('a', { realtime: VERSION, name: 'realtime', tag: 'a', number: 1, at: machineTime(), items })
+  const found = await until('all are answered', () => answers.length === items.length && answers)
+  matchList(t, found, [
+    ['r', 1, { position: { offset: 1 } }], ['r', 2, { position: { offset: 2 } }], ['r', 3, { position: { offset: 3 } }],
+    ['x', 4, 'forgotten', String], ['r', 5, { position: { offset: 3 } }], ['r', 6, { position: { offset: 2 } }],
+    ['r', 7, { position: { offset: 4 } }]
+  ])
 })
 
 t.test('cluster: an adapter that comes while the last one goes is served', async (t) => {

@@ -259,6 +259,18 @@ function faults (): void {
     }
   )
 
+  t.test('redis: who comes while the first change of a room is missed is told once the subscription is back', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const [a, b] = [await join(t, server.url, 'a'), await join(t, server.url, 'b')]
+    await a.adapter.subscribe('chat/1', reliable)
+    await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await a.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+    await b.adapter.presence!.join('chat/1', { userId: 'bob', connection: 'c2' }, 60_000)
+    const { sequence } = await b.adapter.presence!.snapshot('chat/1', 10)
+    await until('the last change is told', () => a.host.changes.get('chat/1')?.at(-1)?.sequence === sequence, 10_000)
+  })
+
   t.test('redis: close settles what waits and leaves no connection', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)
