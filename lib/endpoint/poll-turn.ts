@@ -2,7 +2,6 @@ import type { Admitted } from '../admission/admission.js'
 import type { Peer } from '../admission/peer.js'
 import { LINK_BUFFER } from '../connection/link.js'
 import type { TakenRooms } from '../dispatch/join-result.js'
-import type { Joins } from '../dispatch/joins.js'
 import type { Untold } from '../dispatch/untold.js'
 import { Refusal } from '../errors/refusal.js'
 import type { Position } from '../protocol/position.js'
@@ -16,7 +15,6 @@ export interface Patience { readonly wait: number, readonly hold: number }
 
 /** What a turn needs of those who keep polling connections. */
 export interface PollKeeper {
-  readonly joins: Joins
   readonly untold: Untold
   /** Charges a user the cost of a connection's first answer, in messages. */
   readonly charge: (userId: string, cost: number) => void

@@ -44,9 +44,8 @@ export class Polls {
 
   constructor (options: PollsOptions) {
     this.#options = options
-    const { joins, untold, charge } = options
+    const { untold, charge } = options
     this.#keeper = {
-      joins,
       untold,
       charge,
       missing: (connection) => {

@@ -56,6 +56,12 @@ t.test('a cursor of 32 rooms is one that is read back', async (t) => {
   t.same(decodeCursor(encodeCursor(CONNECTION, hashRooms(names), entries), names)?.entries, entries)
 })
 
+t.test('the hash of a list of rooms is that of earlier versions, also of names beyond the basic plane', async (t) => {
+  t.equal(hashRooms(['chat/7']), '801a8921')
+  t.equal(hashRooms(['chat/1', 'a/\u{1f600}b']), 'f8e0a24a')
+  t.equal(hashRooms(['x/\ud83dz']), '822a8c7f', 'half a character')
+})
+
 t.test('another list of rooms, another order or another number is another cursor', async (t) => {
   const text = encodeCursor(CONNECTION, hashRooms(['a', 'b']), [{}, {}])
   t.ok(decodeCursor(text, ['a', 'b']))

@@ -2,6 +2,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { CLUSTER } from '../helpers/brokers.js'
 import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
+import { until } from '../helpers/servers.js'
 import { connect, declareChat, inbox, start, type Running } from '../helpers/net.js'
 
 /** Two nodes with some members, as an admin finds them who may act. */
@@ -122,6 +123,8 @@ t.test('by keyboard and without motion', { skip: skipWithoutChromium(), timeout:
     for (const answer of await read) await answer.finished()
     await page.evaluate('new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)) })')
   }
+  /** The question is over: one that is only hidden has not given the focus back yet. */
+  const over = async (): Promise<void> => { await page.locator('dialog').waitFor({ state: 'detached' }) }
   const active = async (): Promise<unknown> => await page.evaluate('document.activeElement.outerHTML')
 
   for (const width of [1_280, 390]) {
@@ -220,9 +223,9 @@ t.test('by keyboard and without motion', { skip: skipWithoutChromium(), timeout:
       // The page below goes on, and makes its parts anew.
       await looked()
       // A node that was slow to answer has no button until it does.
-      await page.waitForFunction(`document.querySelector('main').innerHTML.includes(${JSON.stringify(from)})`)
+      await until('its button', async () => (await page.locator('main').innerHTML()).includes(String(from)))
       await page.keyboard.press('Escape')
-      await page.getByRole('dialog').waitFor({ state: 'detached' })
+      await over()
       t.equal(await active(), from, `${button}: the focus is back`)
     }
   })
@@ -238,9 +241,9 @@ t.test('by keyboard and without motion', { skip: skipWithoutChromium(), timeout:
     })
     await looked()
     // Each node, because a slow one may have said so before, and the opener is of another.
-    await page.waitForFunction("!document.querySelector('main').textContent.includes('Drain')")
+    await until('no button', async () => await page.locator('main').getByText('Drain').count() === 0)
     await page.keyboard.press('Escape')
-    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    await over()
     t.equal(await page.evaluate('document.activeElement.id'), 'title')
     await page.unroute('**/nodes')
   })

@@ -32,6 +32,18 @@ t.test('at the bound what has run out goes before what lives', async (t) => {
   t.strictSame([...map.values(0)], ['C', 'D'])
 })
 
+t.test('what goes before its time is told, and what has run out is not', async (t) => {
+  const told: string[] = []
+  const map = new ExpiringMap<string>(2, undefined, (value) => { told.push(value) })
+  map.set('a', 'A', 10, 0)
+  map.set('b', 'B', 100, 0)
+  map.set('c', 'C', 100, 50)
+  map.set('d', 'D', 100, 50)
+  map.set('d', 'again', 100, 50)
+  map.delete('d')
+  t.same(told, ['B'])
+})
+
 t.test('deleting gives the value back, once', async (t) => {
   const map = filled(3, ['a', 'b'])
   t.equal(map.delete('a'), 'A')

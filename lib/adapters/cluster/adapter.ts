@@ -21,7 +21,7 @@ import { Unread } from '../broker/unread.js'
 import { checkCluster } from '../options.js'
 import { PendingCalls } from './pending-calls.js'
 import { channelToPrimary, type Channel } from './channels.js'
-import { keyOfCall } from './call-key.js'
+import { FORGOTTEN, keyOfCall } from './call-key.js'
 import { fieldsOf, listOf, maybe, numberOf, textOf } from './checks.js'
 import { newTag, ownChannel } from './host.js'
 import { batchOf, Line, VERSION, type Batch } from './line.js'
@@ -259,7 +259,8 @@ class ClusterAdapter implements Adapter {
       const recipients = await this.#offered.get(id) ?? 0
       return { position, recipients, ...(nodes === undefined ? {} : { nodes }) }
     } catch (error) {
-      if (!isUncertain(error)) throw error
+      // What is forgotten cannot be asked for again.
+      if (!isUncertain(error) || error.why?.primary === FORGOTTEN) throw error
       throw new Refusal('unavailable', {
         retryAfter: 1_000,
         message:

@@ -6,3 +6,6 @@ export function callOfKey (key: string): { readonly tag: string, readonly call: 
   const [, tag, call] = /^~(.+)-(\d+)$/.exec(key) ?? []
   return tag === undefined ? undefined : { tag, call: Number(call) }
 }
+
+/** What the primary says where it no longer knows whether a publication was made. */
+export const FORGOTTEN = 'forgotten'

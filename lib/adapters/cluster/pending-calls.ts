@@ -1,4 +1,5 @@
 import { Refusal } from '../../errors/refusal.js'
+import { FORGOTTEN } from './call-key.js'
 import { every } from '../../structures/timers.js'
 import { LoopClock } from '../broker/patience.js'
 import { charactersOf } from './characters.js'
@@ -108,8 +109,12 @@ export class PendingCalls {
 
   /** Takes that the primary has not done what it was asked, and why. */
   refusedBy (id: unknown, primary: string): void {
-    const outcome = primary === 'forgotten' ? { outcome: 'unknown' as const } : {}
-    this.#settle(id)?.reject(new Refusal('unavailable', { retryAfter: 1_000, why: { primary }, ...outcome }))
+    const isForgotten = primary === FORGOTTEN
+    this.#settle(id)?.reject(new Refusal('unavailable', {
+      retryAfter: 1_000,
+      why: { primary },
+      ...(isForgotten ? { outcome: 'unknown', message: 'too many others came since; the primary has forgotten it' } : {})
+    }))
   }
 
   #settle (id: unknown): Asked | undefined {

@@ -10,7 +10,7 @@ import { leastKept } from '../broker/asked-again.js'
 import { Undecodable } from '../broker/decode.js'
 import { MemoryAdapter, type MemoryOptions } from '../memory/adapter.js'
 import type { End } from '../memory/presence.js'
-import { callOfKey, keyOfCall } from './call-key.js'
+import { callOfKey, FORGOTTEN, keyOfCall } from './call-key.js'
 import type { WorkerChannel } from './channels.js'
 import { charactersOf } from './characters.js'
 import { Line, machineTime, type Batch } from './line.js'
@@ -194,7 +194,7 @@ export class Space {
       this.#running = id
       this.#send(node, ['r', id, serve(node.served, method, args) ?? null])
     } catch (error) {
-      const reason = error instanceof Undecodable ? 'unreadable' : error instanceof Forgotten ? 'forgotten' : 'failed'
+      const reason = error instanceof Undecodable ? 'unreadable' : error instanceof Forgotten ? FORGOTTEN : 'failed'
       this.#send(node, ['x', id, reason, String(error)])
     }
   }
@@ -274,8 +274,9 @@ export class Space {
   /** @throws Forgotten where nobody can know whether a publication that is asked for again was made */
   #checkKnown (idempotencyKey: string): void {
     const asked = callOfKey(idempotencyKey)
-    const node = asked && this.#nodes.get(asked.tag)
-    if (node !== undefined && asked!.call <= node.evicted) throw new Forgotten()
+    if (asked === undefined) return
+    const node = this.#nodes.get(asked.tag)
+    if (node !== undefined && asked.call <= node.evicted) throw new Forgotten()
   }
 
   #event (room: string, packet: Packet): number {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Msg, Subscription } from '@nats-io/transport-node'
+import type { Subscription } from '@nats-io/transport-node'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
@@ -13,10 +13,10 @@ import type {
 import { keptFor } from '../broker/asked-again.js'
 import { BoundedClaims } from '../broker/bounded-claims.js'
 import { KeyBudget } from './key-budget.js'
-import { decodePresenceChange, Undecodable } from '../broker/decode.js'
 import { FollowedRooms, type Followed } from '../broker/followed-rooms.js'
 import { NatsClock } from './clock.js'
 import { NatsControl } from './control.js'
+import { Arrivals } from './arrivals.js'
 import { Doubts } from './doubts.js'
 import { Drift } from './drift.js'
 import { LastingDenials } from './lasting-denials.js'
@@ -34,7 +34,7 @@ import { NatsSetup } from './setup.js'
 import { NatsState } from './state.js'
 import { NatsTexts } from './texts.js'
 import { CLAIMS_SPARE, natsClaims, natsDenials, natsLeases } from './stores.js'
-import { arrivalOf, NatsStreams } from './streams.js'
+import { NatsStreams } from './streams.js'
 import { tokenOf } from './tokens.js'
 import { VersionClocks } from './version-clocks.js'
 import { LogicalVersions } from './versions.js'
@@ -42,9 +42,8 @@ import { checkNats } from '../options.js'
 import { Nodes } from '../broker/nodes.js'
 import { Repeats } from '../broker/repeats.js'
 import { isAway } from '../broker/standing.js'
-import { pageOf, type FollowedStream } from '../broker/tail.js'
+import { pageOf } from '../broker/tail.js'
 import { Unread } from '../broker/unread.js'
-import { decodePayload, originOf, splitOrigin } from '../broker/payload.js'
 import { DAY, IDEMPOTENCY } from '../../retention/bounds.js'
 
 export type { NatsOptions } from './options.js'
@@ -74,6 +73,7 @@ interface Kept extends KeptParts {
   readonly nodes: Nodes
   readonly states: readonly NatsState[]
   readonly presence: NatsPresence
+  readonly texts: NatsTexts
   readonly rereading: NatsRereading
   readonly lost: NatsLostValues
   readonly lasting: LastingDenials
@@ -104,12 +104,20 @@ class NatsAdapter implements Adapter {
   readonly #doubts = new Doubts((stream) => { this.#compareStream(stream) })
   readonly #clocks: VersionClocks | undefined
   readonly #keys: KeyBudget
+  readonly #arrivals = new Arrivals({
+    versions: this.#versions,
+    isFollowed: (followed) => this.#rooms.get(followed.room) === followed,
+    parts: () => this.#kept,
+    publishing: () => this.#publishing!,
+    host: () => this.#host!,
+    doubt: (stream) => { this.#doubt(stream) }
+  })
+
   #publishing: NatsPublishing | undefined
   #controls: NatsControl | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
   #timer: NodeJS.Timeout | undefined
-  #received = 0
 
   constructor (options: NatsOptions) {
     checkNats(options)
@@ -224,6 +232,7 @@ class NatsAdapter implements Adapter {
       clock,
       nodes,
       presence,
+      texts: this.texts,
       states: [values, denied, known, claimed],
       streams: new NatsStreams({ link, lives, clock, prefix, idempotency: kept }),
       latest,
@@ -345,18 +354,18 @@ class NatsAdapter implements Adapter {
       const { prefix } = this.#options
       const token = tokenOf(room)
       followed.subscriptions.push(this.#link.listen(`${prefix}.room.${token}`, (message) => {
-        this.#message(followed, message)
+        this.#arrivals.message(followed, message)
       }))
       if (this.#kept !== undefined && settings.latest) {
         followed.subscriptions.push(this.#link.listen(`${prefix}.value.${token}.*`, (message) => {
-          this.#valued(followed, message)
+          this.#arrivals.value(followed, message)
         }))
       }
       if (this.texts !== undefined && settings.append !== undefined) {
         // The life of the stream is known before its first message comes.
         await this.#kept!.lives.open(this.texts.plan)
         followed.subscriptions.push(this.#link.listen(`${prefix}.stretch.${token}.*`, (message) => {
-          this.#stretched(followed, message)
+          this.#arrivals.stretch(followed, message)
         }))
       }
       await this.#link.flush()
@@ -399,101 +408,6 @@ class NatsAdapter implements Adapter {
     return page
   }
 
-  #message (followed: Room, message: Msg): void {
-    const { room, tail, settings } = followed
-    if (this.#rooms.get(room) !== followed) return
-    this.#received++
-    const text = message.string()
-    const sequence = Number(message.headers?.get('Nats-Sequence'))
-    if (sequence > 0) {
-      const [origin, epoch] = splitOrigin(originOf(text))
-      if (tail !== undefined) {
-        this.#numbered(
-          room,
-          settings,
-          tail,
-          text,
-          sequence,
-          Number(message.headers!.get('Nats-Last-Sequence')),
-          origin,
-          epoch
-        )
-      }
-      return
-    }
-    const end = text.indexOf('\n')
-    const rest = text.slice(end + 1)
-    if (text[0] === 'p') this.#presence(room, rest)
-    else if (text[0] !== 'v' && text[0] !== 'l') throw new Undecodable('a message of an unknown kind')
-    else {
-      const version = text[0] === 'l' ? Number(text.slice(2, end)) : undefined
-      const packet = decodePayload(room, rest, version === undefined ? {} : { version })
-      if (version !== undefined) this.#versions.saw(version)
-      const origin = originOf(rest)
-      if (this.#publishing!.isRepeated(origin)) return
-      this.#publishing!.delivered(origin, this.#host!.event(room, packet))
-    }
-  }
-
-  /** Handles an event of the room's history. */
-  #numbered (
-    room: string,
-    settings: RoomSettings,
-    tail: FollowedStream,
-    text: string,
-    sequence: number,
-    previous: number,
-    origin: string,
-    epoch: string | undefined
-  ): void {
-    const { lives, streams } = this.#kept!
-    const { name } = streams.plan(settings)
-    const life = lives.current(name)
-    if (life === undefined) return
-    if (epoch === life.epoch) lives.saw(name, epoch, sequence, origin)
-    // Its publisher knows a life that this node does not know, or does not know the one that this node knows. Reading
-    // tells which.
-    else if (!life.before.some((former) => former.epoch === epoch)) this.#doubt(name)
-    tail.accept(arrivalOf({ room, epoch: epoch ?? life.epoch, offset: sequence, previous }, text), true)
-  }
-
-  /** Handles a `latest` value that was set. */
-  #valued (followed: Room, message: Msg): void {
-    if (this.#rooms.get(followed.room) !== followed) return
-    this.#received++
-    const { latest, lives, lost, rereading } = this.#kept!
-    const text = message.string()
-    const sequence = Number(message.headers?.get('Nats-Sequence'))
-    const [origin, epoch] = splitOrigin(originOf(text))
-    const version = latest.versionOf(sequence, epoch)
-    if (version === undefined) {
-      lives.forget(latest.plan.name)
-      rereading.values(followed)
-      return
-    }
-    const { room } = followed
-    lives.saw(latest.plan.name, epoch, sequence, origin)
-    const packet = decodePayload(room, text, { version })
-    if (lost.isOutdone(room, packet)) rereading.values(followed)
-    else this.#publishing!.delivered(origin, this.#host!.event(room, packet))
-  }
-
-  /** Handles a stretch of a text that was written. */
-  #stretched (followed: Room, message: Msg): void {
-    const { room } = followed
-    if (this.#rooms.get(room) !== followed) return
-    this.#received++
-    const packet = this.texts!.arrived(room, Number(message.headers?.get('Nats-Sequence')), message.string())
-    if (packet === 'unknown') this.#kept!.rereading.texts(followed)
-    else if (packet !== undefined) void this.#host!.event(room, packet)
-  }
-
-  #presence (room: string, text: string): void {
-    const change = decodePresenceChange(text)
-    if (this.presence === undefined) this.#host!.presence(room, change)
-    else this.presence.heard(room, change)
-  }
-
   /** Announces a change to all nodes. A change that cannot be announced is found when each node next reads the room. */
   #announce (room: string, change: PresenceChange): void {
     if (this.#link.isUp) {
@@ -508,7 +422,7 @@ class NatsAdapter implements Adapter {
       ...this.#rooms.stats(),
       rememberedBytes: (this.claims?.bytes ?? 0) + this.#keys.bytes,
       forgotten: (this.claims?.forgotten ?? 0) + this.#keys.forgotten,
-      received: this.#received,
+      received: this.#arrivals.count,
       undecodable: this.#unread.count
     }
   }

@@ -26,8 +26,6 @@ interface Heard {
   /** the newest of all, that of a list included */
   seen: number
 }
-/** Where a room begins of which nothing has been heard. */
-const BEGINNING: Readonly<Heard> = { told: 0, seen: 0 }
 
 /** When something expires in a room, by `performance.now()`: the next, and the last that is known of. */
 interface Due { readonly next: number, readonly last: number }
@@ -143,19 +141,21 @@ export class RedisPresence implements PresenceStore {
    */
   async missed (room: string): Promise<readonly PresenceChange[]> {
     const known = this.#sequences.get(room)
-    const { told, seen } = known ?? BEGINNING
+    if (known === undefined) {
+      const { sequence } = await this.snapshot(room, 0)
+      return this.#rooms.has(room) ? [{ sequence, joined: [], left: [] }] : []
+    }
+    const { told } = known
     const [top = '', ...texts] = await this.#link.script(
       PRESENCE_MISSED,
       this.#keys.presence(room),
-      [this.#link.run, text(told), text(seen)]
+      [this.#link.run, text(told), text(known.seen)]
     ) as string[]
     // The room was left meanwhile, and its sequence would be kept for ever.
-    if (known === undefined ? !this.#rooms.has(room) : !this.#sequences.has(room)) return []
-    const all = known === undefined ? [] : texts.flatMap((text) => this.#change(text))
-    const changes = all.filter(({ sequence }) => sequence > told).reverse()
+    if (!this.#sequences.has(room)) return []
+    const changes = texts.flatMap((text) => this.#change(text)).filter(({ sequence }) => sequence > told).reverse()
     const sequence = Number(top)
-    const heard = known === undefined ? this.#sequences.get(room)?.told ?? told : told
-    if (top !== '' && sequence > heard && changes.at(-1)?.sequence !== sequence) {
+    if (top !== '' && sequence > told && changes.at(-1)?.sequence !== sequence) {
       changes.push({ sequence, joined: [], left: [] })
     }
     for (const change of changes) this.heard(room, change.sequence)

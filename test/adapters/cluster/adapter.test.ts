@@ -289,6 +289,32 @@ t.test('cluster: a publication that is asked for again after more than are remem
   ])
 })
 
+t.test('cluster: what the primary has forgotten is refused as unknown, with the reason and without a key to ask again', async (t) => {
+  const host = new Host()
+  t.teardown(() => host.close())
+  const channel = host.local()
+  let isForgotten = false
+  const forget = (item: unknown[]): unknown[] => isForgotten && item[0] === 'r' ? ['x', item[1], 'forgotten', ''] : item
+  const { adapter } = await node(t, clusterBy({
+    post: (message) => { channel.post(message) },
+    close: () => { channel.close() },
+    listen: (message, ended) => {
+      channel.listen((given) => {
+        const batch = given as Batch
+        message({ ...batch, items: batch.items.map((item) => forget(item as unknown[])) })
+      }, ended)
+    }
+  }), 'a')
+  isForgotten = true
+  await t.rejects(async () => await adapter.publish('chat/1', said('again', { idempotencyKey: keyOfCall('a', 1) }), reliable), {
+    code: 'unavailable',
+    outcome: 'unknown',
+    idempotencyKey: undefined,
+    message: /too many others came since/
+  })
+  isForgotten = false
+})
+
 t.test('cluster: an adapter that comes while the last one goes is served', async (t) => {
   // No timer of an adapter keeps its process.
   const alive = setInterval(() => {}, 1_000)
