@@ -12,6 +12,7 @@ import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import { WebSocket } from 'ws'
 import realtime, { defineRoom } from 'fastify-realtime'
+import { moment } from './shared/moment.js'
 
 const READERS = 99
 const PER_SECOND = 2_000
@@ -26,7 +27,8 @@ interface Result {
   readonly max: number
 }
 
-const now = (): number => performance.timeOrigin + performance.now()
+/** Milliseconds of the clock that the processes share. */
+const now = (): number => moment() / 1_000
 
 async function read (url: string, token: string): Promise<void> {
   const latencies: number[] = []

@@ -1,4 +1,6 @@
-/** Digits of a timestamp: microseconds since 1970. */
+import { moment } from './moment.js'
+
+/** Digits of a timestamp: microseconds of the clock that the processes share. */
 export const TIMESTAMP = 16
 /** What stands in each event once, before its timestamp. */
 export const KEY = '"at":"'
@@ -17,12 +19,6 @@ function prose (length: number): string {
   return text.slice(0, length)
 }
 
-/**
- * The clock that all processes of a machine share, in microseconds. `process.hrtime` is none: Bun counts it from the
- * start of its own process.
- */
-function moment (): number { return Math.round((performance.timeOrigin + performance.now()) * 1_000) }
-
 function now (): string { return String(moment()).padStart(TIMESTAMP, '0') }
 
 function textFor (bytes: number): string {
@@ -37,8 +33,7 @@ export function eventData (isLong: boolean): EventData {
   return { at: now(), text: isLong ? LONG : SHORT }
 }
 
-/** Microseconds by which clocks of two processes may be apart, and for which no event of a benchmark is under way. */
-const ODDS = 1_000
+/** Microseconds for which no event of a benchmark is under way. */
 const NEVER = 600_000_000
 
 /**
@@ -52,7 +47,7 @@ export function age (payload: Buffer): number | undefined {
   const at = key + KEY.length
   const made = Number(payload.toString('latin1', at, at + TIMESTAMP))
   const age = moment() - made
-  if (age > -ODDS && age < NEVER) return Math.max(0, age)
+  if (age >= 0 && age < NEVER) return age
   throw new Error(`an event of ${made} \u00B5s has an age of ${age} \u00B5s: the clocks of the two processes differ`)
 }
 
