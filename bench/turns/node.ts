@@ -6,6 +6,7 @@ import type { ControlMessage } from '../../dist/adapters/adapter.js'
 import { MemoryAdapter } from '../../dist/adapters/memory/adapter.js'
 import { Unread } from '../../dist/adapters/broker/unread.js'
 import { RemoteControl } from '../../dist/app/control.js'
+import { Older } from '../../dist/app/older.js'
 import { OwnConnections } from '../../dist/app/own-connections.js'
 import type { Requests } from '../../dist/app/requests.js'
 import type { Denials } from '../../dist/auth/denials.js'
@@ -163,6 +164,7 @@ export class BenchNode {
     this.inspector = new Inspector(connections, this.hub, ledger)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 }, () => this.hub.texts.close())
     const roster = new Roster(undefined, quiet)
+    const elsewhere = new Elsewhere(undefined)
     this.#control = new RemoteControl({
       hub: this.hub,
       connections,
@@ -172,13 +174,15 @@ export class BenchNode {
       untold,
       requests: {} as Requests,
       polls: {} as Polls,
-      elsewhere: new Elsewhere(undefined),
+      elsewhere,
       distant: new DistantDepartures(this.#dispatch.departures, connections, undefined, 30_000, quiet),
       cluster: new Cluster({ node: 'bench', control: undefined, gathering: new Gathering(roster), onError: quiet }),
       denials: { remember: quiet } as unknown as Denials,
       roster,
       lists: new Gathering(roster),
       own: new OwnConnections('bench', connections, this.hub),
+      older: new Older({ node: 'bench', connections, slots: this.slots, roster, elsewhere, control: undefined }),
+      node: 'bench',
       control: undefined,
       unread: new Unread(log)
     })

@@ -8,7 +8,7 @@ import type { Control, ControlMessage } from './control-messages.js'
 import type { ClaimStore, DenialStore, LeaseStore, PresenceChange, PresenceStore } from './stores.js'
 
 export type { Awaitable } from '../structures/awaitable.js'
-export type { Control, ControlMessage, ListedConnection } from './control-messages.js'
+export type { Control, ControlMessage, ListedConnection, OlderConnection } from './control-messages.js'
 export type {
   Claim, ClaimStore, DenialStore, LeaseStore, PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore,
   PresentUser, ShownUser

@@ -210,8 +210,10 @@ export type ControlMessage =
     readonly user: string
     /** The connection. */
     readonly connection: string
-    /** Let it leave a room, end it, or renew its credential. */
-    readonly what: 'leave' | 'end' | 'auth'
+    /** Let it leave a room, end it, renew its credential, or end it because it is replaced by a newer one. */
+    readonly what: 'leave' | 'end' | 'auth' | 'replace'
+    /** The node that answers whether the connection is there or not, where that is known. */
+    readonly node?: string
     /** The room to leave. */
     readonly room?: string
     /** The ticket to renew by. */
@@ -306,6 +308,24 @@ export type ControlMessage =
     readonly more?: boolean
   }
   | {
+    /** All nodes are asked for the oldest connections of a user, who is to lose one; each answers by `older`. */
+    readonly type: 'oldest'
+    /** The id of the question. */
+    readonly id: string
+    /** The user. */
+    readonly user: string
+    /** The rooms whose places the newer connection needs. */
+    readonly rooms: readonly string[]
+  }
+  | {
+    /** The oldest connections of a user on the sending node. */
+    readonly type: 'older'
+    /** The id of the question. */
+    readonly id: string
+    /** A few of them, the oldest first. */
+    readonly connections: readonly OlderConnection[]
+  }
+  | {
     /** All nodes are asked what they hold, for an admin; each answers by `shown` with the same id. */
     readonly type: 'look'
     /** The id of the question. */
@@ -323,6 +343,16 @@ export type ControlMessage =
     /** The answer, an empty object from who has nothing to say: JSON of at most some hundred kilobytes. */
     readonly answer: unknown
   }
+
+/** A connection that may give way to a newer one of its user. */
+export interface OlderConnection {
+  /** Its id. */
+  readonly id: string
+  /** When it was opened, in Unix milliseconds by its node's clock. */
+  readonly since: number
+  /** Those of the rooms asked for in which it is. */
+  readonly rooms: readonly string[]
+}
 
 /** An open connection, as the node on which it lives sees it. */
 export interface ListedConnection {

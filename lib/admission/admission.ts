@@ -20,7 +20,7 @@ import type { RefusedUpgrades, Asker } from '../server/refused-upgrades.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Revocations } from '../auth/revocations.js'
 import { ProxyWarning } from './proxy-warning.js'
-import { Reservations } from './reservations.js'
+import { Reservations, type OlderConnections } from './reservations.js'
 import { askedNames, roomNamesOf } from './room-names.js'
 import type { Slots } from './slots.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
@@ -44,6 +44,7 @@ export interface AdmissionOptions {
   readonly readiness: Readiness
   readonly ofUser: (userId: string) => Peer[]
   readonly find: (id: string) => Peer | undefined
+  readonly older: OlderConnections
   readonly untold: UntoldEnds
 }
 
@@ -108,8 +109,8 @@ export class Admission {
 
   constructor (options: AdmissionOptions) {
     this.#options = options
-    const { slots, settings: { limits }, ofUser } = options
-    this.#reservations = new Reservations({ slots, limits, ofUser })
+    const { slots, settings: { limits }, ofUser, older } = options
+    this.#reservations = new Reservations({ slots, limits, ofUser, older })
     this.#proxyWarning = new ProxyWarning(limits.address)
   }
 
@@ -270,7 +271,12 @@ export class Admission {
     }
     if (isReserved) {
       const entered = out.size === 0 ? entries : entries.filter(({ name }) => !out.has(name))
-      const leased = this.#reservations.take(request, connectionId, identity.userId, entered)
+      const leased = this.#reservations.take(request, connectionId, identity.userId, entered, () => {
+        this.confirm(admitted)
+        // Another one may have replaced it while it went on here.
+        const ending = kind === 'polling' ? this.#options.untold.takeEnding(connectionId) : undefined
+        if (ending !== undefined) throw ending
+      })
       if (leased !== undefined) return leased.then(() => admitted)
     } else if (kind === 'verdict' || (known !== undefined && cursor === undefined)) {
       this.#reservations.checkRooms(entries, known?.id)

@@ -85,7 +85,7 @@ export class Leases {
    */
   async restore (mayBeOlder = false): Promise<void> {
     this.#pay(MAX_OWED)
-    if (mayBeOlder) this.#returned.again((lease) => { this.#release(lease) })
+    if (mayBeOlder) this.#returned.again((lease) => { void this.#release(lease) })
     await this.#renewal.run()
   }
 
@@ -102,7 +102,7 @@ export class Leases {
     try {
       await this.#store.renew(batch, LEASE)
     } finally {
-      for (const { key, holder, fence, isHeld } of batch) if (!isHeld()) this.giveBack({ key, holder, fence })
+      for (const { key, holder, fence, isHeld } of batch) if (!isHeld()) void this.giveBack({ key, holder, fence })
     }
   }
 
@@ -133,20 +133,27 @@ export class Leases {
     }
   }
 
-  /** Gives a lease back, and again later where the adapter cannot be told now. */
-  giveBack (lease: Lease): void { this.#release(lease) }
+  /**
+   * Gives a lease back, and again later where the adapter cannot be told now. Never rejects.
+   *
+   * @returns whether the adapter was told
+   */
+  async giveBack (lease: Lease): Promise<boolean> { return await this.#release(lease) }
 
-  #release (lease: Lease, until?: number): void {
+  async #release (lease: Lease, until?: number): Promise<boolean> {
     // What is owed of a later taking frees this one as well.
-    if ((this.#owed.get(nameOf(lease), performance.now())?.fence ?? 0) > lease.fence) return
+    if ((this.#owed.get(nameOf(lease), performance.now())?.fence ?? 0) > lease.fence) return false
     this.#owed.delete(nameOf(lease))
-    this.#store.release(lease.key, lease.holder, lease.fence).then(() => {
+    try {
+      await this.#store.release(lease.key, lease.holder, lease.fence)
       this.#again = AGAIN.first
       this.#remember(lease)
-    }, (error: unknown) => {
+      return true
+    } catch (error) {
       this.#owe(lease, until)
       this.#options.onError(error)
-    })
+      return false
+    }
   }
 
   /** What another node holds by now is left to it: data without the last changes may still have it under this node. */
@@ -186,7 +193,7 @@ export class Leases {
     if (all.length > most) this.#payLater()
     void inTurns(owed, BATCH, ({ until, ...lease }) => {
       // A lease that is missing was taken again or released meanwhile.
-      if (this.#owed.get(nameOf(lease), performance.now()) !== undefined) this.#release(lease, until)
+      if (this.#owed.get(nameOf(lease), performance.now()) !== undefined) void this.#release(lease, until)
     })
     void this.#tell()
   }

@@ -1,9 +1,10 @@
 import type { LeaseStore } from '../adapters/adapter.js'
 import { Refusal } from '../errors/refusal.js'
 import { keyOfKind } from '../protocol/key.js'
+import type { Awaitable } from '../structures/awaitable.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { after } from '../structures/timers.js'
-import { Leases, type HeldLease } from './leases.js'
+import { Leases, type HeldLease, type Lease } from './leases.js'
 import type { WatchedLimit } from '../errors/limit-warnings.js'
 
 export interface SlotLimits {
@@ -221,10 +222,26 @@ export class Slots {
    * releases the holder.
    */
   async lease (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): Promise<void> {
+    await this.leaseUser(holder)
+    await this.leaseRooms(holder, rooms)
+  }
+
+  /** Takes the lease of the user as `lease` does. */
+  async leaseUser (holder: string): Promise<void> {
     const held = this.#holders.get(holder)
-    if (this.#leases === undefined || held === undefined) return
-    await this.#leaseUser(holder, held)
-    for (const { name, capacity } of rooms) await this.#leaseRoom(held, holder, name, capacity)
+    if (held !== undefined) await this.#leaseUser(holder, held)
+  }
+
+  /** Takes the leases of rooms as `lease` does, of those that are missing. */
+  async leaseRooms (
+    holder: string,
+    rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>
+  ): Promise<void> {
+    const held = this.#holders.get(holder)
+    if (held === undefined) return
+    for (const { name, capacity } of rooms) {
+      if (held.rooms?.get(name)?.fence === 0) await this.#leaseRoom(held, holder, name, capacity)
+    }
   }
 
   async #leaseUser (holder: string, held: Holder): Promise<void> {
@@ -235,7 +252,7 @@ export class Slots {
     if (this.#holders.get(holder) === held && !held.isUserReleased) {
       // It may have been lent and taken back meanwhile.
       held.userFence = Math.max(held.userFence, lease.fence)
-    } else this.#leases.giveBack(lease)
+    } else void this.#leases.giveBack(lease)
   }
 
   async #leaseRoom (held: Holder, holder: string, name: string, capacity: number | undefined): Promise<void> {
@@ -243,7 +260,7 @@ export class Slots {
     const lease = this.#roomLease(holder, name)
     if (!await this.#leases.acquire(lease, capacity)) throw roomFull(name, capacity)
     const place = held.rooms?.get(name)
-    if (place === undefined) this.#leases.giveBack(lease)
+    if (place === undefined) void this.#leases.giveBack(lease)
     // It may have left and entered again meanwhile.
     else place.fence = Math.max(place.fence, lease.fence)
   }
@@ -284,7 +301,7 @@ export class Slots {
     if (held === undefined || place === undefined) return
     held.rooms!.delete(name)
     bump(this.#rooms, name, -1)
-    this.#givePlaceBack(holder, name, place)
+    void this.#givePlaceBack(holder, name, place)
   }
 
   /**
@@ -297,8 +314,8 @@ export class Slots {
     const held = this.#holders.get(holder)
     if (held === undefined) return
     clearTimeout(held.again)
-    this.#giveUserBack(holder, held, true)
-    for (const [name, place] of held.rooms ?? []) this.#givePlaceBack(holder, name, place, true)
+    void this.#giveUserBack(holder, held, true)
+    for (const [name, place] of held.rooms ?? []) void this.#givePlaceBack(holder, name, place, true)
   }
 
   /**
@@ -312,6 +329,27 @@ export class Slots {
     if (held === undefined || replaced === undefined) return undefined
     held.replaces = undefined
     return replaced
+  }
+
+  /**
+   * Takes the slot of its user and its places from a holder whose connection ends for a newer one. It counts for the
+   * server and its address until the connection has gone.
+   *
+   * @returns whether it had the slot, and the adapter knows that it has nothing any more
+   */
+  async giveWay (holder: string): Promise<boolean> {
+    const held = this.#holders.get(holder)
+    if (held === undefined || held.isUserReleased) return false
+    clearTimeout(held.again)
+    held.isUserReleased = true
+    bump(this.#users, held.user, -1)
+    const told = [this.#giveUserBack(holder, held)]
+    for (const [name, place] of held.rooms ?? []) {
+      bump(this.#rooms, name, -1)
+      told.push(this.#givePlaceBack(holder, name, place))
+    }
+    held.rooms = undefined
+    return (await Promise.all(told)).every(Boolean)
   }
 
   #lend (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): void {
@@ -371,21 +409,24 @@ export class Slots {
     if (held.isUserReleased) return
     held.isUserReleased = true
     bump(this.#users, held.user, -1)
-    this.#giveUserBack(holder, held)
+    void this.#giveUserBack(holder, held)
   }
 
-  #giveUserBack (holder: string, held: Holder, isMoved = false): void {
+  #giveUserBack (holder: string, held: Holder, isMoved = false): Awaitable<boolean> {
     const fence = held.userFence
-    if (fence === 0) return
     held.userFence = 0
-    this.#leases?.giveBack({ key: userKey(held.user), holder, fence, isMoved })
+    return this.#giveLeaseBack({ key: userKey(held.user), holder, fence, isMoved })
   }
 
-  #givePlaceBack (holder: string, name: string, place: Place, isMoved = false): void {
+  #givePlaceBack (holder: string, name: string, place: Place, isMoved = false): Awaitable<boolean> {
     const { fence } = place
-    if (fence === 0) return
     place.fence = 0
-    this.#leases?.giveBack({ key: roomKey(name), holder, fence, isMoved })
+    return this.#giveLeaseBack({ key: roomKey(name), holder, fence, isMoved })
+  }
+
+  /** @returns whether nothing of it is left at the adapter */
+  #giveLeaseBack (lease: Lease): Awaitable<boolean> {
+    return lease.fence === 0 || this.#leases === undefined || this.#leases.giveBack(lease)
   }
 
   release (holder: string): void {

@@ -18,6 +18,7 @@ import type { Hub } from '../rooms/hub.js'
 import type { Cluster } from '../stats/cluster.js'
 import { ExpiringMap } from '../structures/expiring-map.js'
 import { inBatches, inTurns } from '../structures/slices.js'
+import type { Older } from './older.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
 import type { Requests } from './requests.js'
 import { isOver, isSpared } from './spared.js'
@@ -39,6 +40,9 @@ export interface RemoteControlOptions {
   readonly requests: Requests
   readonly lists: Gathering<ListAnswer>
   readonly own: OwnConnections
+  readonly older: Older
+  /** Names this node to the others. */
+  readonly node: string
   /** Takes the answers of this node; absent where no node asks. */
   readonly control: Control | undefined
   /** Counts messages of other nodes on which this node cannot act. */
@@ -150,6 +154,12 @@ export class RemoteControl {
       case 'listed':
         lists.answered(message.id, from, message)
         return
+      case 'oldest':
+        await this.#options.older.answer(message)
+        return
+      case 'older':
+        this.#options.older.answered(message.id, from, message.connections)
+        return
       case 'look':
         await cluster.look(message)
         return
@@ -257,7 +267,12 @@ export class RemoteControl {
 
   /** Answers a request for a connection of this node; where the connection is not here, another node answers. */
   async #ask (message: Ask): Promise<void> {
-    const { dispatch, connections, elsewhere } = this.#options
+    const { dispatch, connections, elsewhere, older, node } = this.#options
+    if (message.what === 'replace') {
+      if (message.node !== node) return
+      await elsewhere.answer(message.id, { isDone: await older.endHere(message.user, message.connection) })
+      return
+    }
     const peer = connections.get(message.connection)
     if (peer?.userId !== message.user || !peer.isOpen) return
     if (message.what === 'auth') {

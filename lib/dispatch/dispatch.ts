@@ -69,6 +69,8 @@ export interface DispatchOptions {
   readonly charge: (userId: string, cost: number) => void
   /** Returns a fresh identity for a ticket; throws a Refusal. */
   readonly redeem: (ticket: string) => Promise<Identity>
+  /** Called with a connection that is over, while its transport may still have to be closed. */
+  readonly onClosing?: ((connection: Peer) => void) | undefined
   /** Called with a connection that was cut because it read too slowly, or sent a message above the limit. */
   readonly onCut?: (connection: Peer) => void
 }
@@ -161,6 +163,7 @@ export class Dispatch {
     this.#preparation.gone(connection)
     if (connection.isParked && ending?.data.retry === 'never') untold.ended(connection, ending)
     if (!connections.delete(connection, transport)) return
+    if (!hasMoved) this.#options.onClosing?.(connection)
     ledger.closed(reason)
     const { id, userId, startedAt, bytesIn, bytesOut, lag } = connection
     const closed: ConnectionClosed = {

@@ -41,7 +41,7 @@ export class Elsewhere {
     user: string,
     connection: string,
     what: Question['what'],
-    more: Pick<Question, 'room' | 'ticket'> = {}
+    more: Pick<Question, 'room' | 'ticket' | 'node'> = {}
   ): Promise<Answer> {
     if (this.#control === undefined || this.#waiting.size >= MAX_WAITING) {
       throw new Refusal('unavailable', { retryAfter: PATIENCE })

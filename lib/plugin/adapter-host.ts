@@ -9,6 +9,7 @@ import type { DistantDepartures } from '../dispatch/distant-departures.js'
 import type { Roster } from '../dispatch/roster.js'
 import { isNearly } from '../errors/limit-warnings.js'
 import type { Hub } from '../rooms/hub.js'
+import { Seldom } from '../structures/seldom.js'
 import type { Foundation } from './foundation.js'
 import type { WholeHooks } from './hooks.js'
 
@@ -25,12 +26,16 @@ export interface AdapterHostParts {
   readonly recheck: Recheck
 }
 
+/** What the application has to do about messages that are gone. */
+const OF_THAT_TIME = '; call join, leave and close of that time again where they matter'
+
 /** Makes what the adapter calls: events for the hub, messages of other nodes, and the state of its broker. */
 export function createAdapterHost (
   { app: { log }, settings, nodeId, adapter, failed, limitWarnings }: Foundation,
   { hub, hooks, control, connectionIds, slots, denials, told, roster, distant, recheck }: AdapterHostParts
 ): AdapterHost {
   const host = hub.host
+  const seldom = new Seldom()
   let wasUp: boolean | undefined
   let wasDown = false
   const said = async (step: Promise<void>, what: string): Promise<void> => {
@@ -80,13 +85,18 @@ export function createAdapterHost (
         said(hub.restore(), 'presence'),
         said(denials.restore(), 'denials'),
         said(told.again(), 'control')
-      ]).then(() => undefined)
+      ]).then(() => {
+        if (seldom.due('forgotten') === undefined) return
+        log.warn(
+          { adapter: adapter.name },
+          `the broker may lack its newest data (it was restarted, another server took its place, or this node was away); what this node held is held anew${OF_THAT_TIME}`
+        )
+      })
     },
     missed: () => {
       log.warn(
         { adapter: adapter.name },
-        'messages of other nodes may have been missed: connections are compared with what is revoked' +
-          '; call join, leave and close of that time again where they matter'
+        `messages of other nodes may have been missed: connections are compared with what is revoked${OF_THAT_TIME}`
       )
       void recheck.run()
     }

@@ -4,6 +4,7 @@ import { Readiness } from '../admission/readiness.js'
 import type { Slots } from '../admission/slots.js'
 import { Unread } from '../adapters/broker/unread.js'
 import { RemoteControl } from '../app/control.js'
+import { Older } from '../app/older.js'
 import { OwnConnections, type ListAnswer } from '../app/own-connections.js'
 import { Recheck } from '../app/recheck.js'
 import { Requests } from '../app/requests.js'
@@ -65,6 +66,7 @@ export interface Core {
   readonly roster: Roster
   readonly lists: Gathering<ListAnswer>
   readonly own: OwnConnections
+  readonly older: Older
   /** Asks the other nodes what they hold. */
   readonly cluster: Cluster
   readonly requests: Requests
@@ -130,6 +132,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     onError: controlFailed
   })
   const own = new OwnConnections(nodeId, connections, hub)
+  const older = new Older({ node: nodeId, connections, slots, roster, elsewhere, control: adapter.control })
   const requests = new Requests({ hub, connections, acks, roster, control: adapter.control })
   const unread = new Unread(log)
   const control = new RemoteControl({
@@ -148,6 +151,8 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     roster,
     lists,
     own,
+    older,
+    node: nodeId,
     requests,
     control: adapter.control
   })
@@ -178,6 +183,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     roster,
     lists,
     own,
+    older,
     cluster,
     requests,
     unread,

@@ -196,7 +196,8 @@ export class RealtimeNode {
   }
 
   async #drain (deadline: number, patience: number): Promise<void> {
-    const { drain, dispatch, exchanges, acks, elsewhere, distant, lists, cluster } = this.core
+    const { drain, dispatch, exchanges, acks, elsewhere, distant, lists, older, cluster } = this.core
+    older.close()
     const guarded = this.#server.guard.close()
     const said = this.#contracts?.stop()
     // Fastify answers every request from now on, unless it is told not to.

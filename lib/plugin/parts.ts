@@ -140,6 +140,8 @@ export function createDispatch (
     timeout: timeouts.handler,
     charge: (userId, cost) => { rates.charge(userId, cost) },
     redeem: async (ticket) => await auth.redeem(ticket),
+    // What does not answer its close is no reason to refuse the connection that follows it.
+    onClosing: limits.user.then === 'replace' ? ({ id }) => { void parts.slots.giveWay(id) } : undefined,
     onCut: ({ id, userId, lag, passed }) => {
       const of = { connectionId: id, userId }
       if (passed === undefined) limitWarnings.reached('limits.message', { value: limits.message, ...of })

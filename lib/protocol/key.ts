@@ -24,6 +24,13 @@ export function keyOf (first: string, ...more: readonly string[]): string {
   return key
 }
 
+/** Returns the text of which `keyOf` has made a key of one part. */
+export function textOf (key: string): string {
+  return key.replaceAll(/%(25|0A|u[0-9A-F]{4})/g, (_, code: string) => {
+    return String.fromCharCode(Number.parseInt(code.replace('u', ''), 16))
+  })
+}
+
 /**
  * Makes a key that shares a name space with keys of other kinds, such as `user:ann`. `kind` is a constant word without
  * `:`.

@@ -27,6 +27,7 @@ import { Publications, type PublishOptions } from './publications.js'
 import { Room, type Audience } from './room.js'
 import { TextStreams } from './text-streams.js'
 import { tracedBroadcast, tracedDelivery } from './traced-events.js'
+import { UnknownOutcomes } from './unknown-outcomes.js'
 import { Walks } from './walks.js'
 import { HISTORY_BYTES } from '../retention/bounds.js'
 
@@ -97,6 +98,7 @@ export class Hub {
     history: new Histogram(CALLS)
   } as const
 
+  readonly #unknown = new UnknownOutcomes()
   /** Number of gaps that rooms here were told of, whatever is known of their length. */
   gapsTold = 0
   /** Number of events lost before they reached this node, as far as it is known. */
@@ -342,7 +344,9 @@ export class Hub {
   #publish (name: string, { settings }: Declaration, publication: Publication): Awaitable<Published> {
     const { publish } = this.calls
     const answer = this.#adapter.publish(name, publication, settings)
-    return answer instanceof Promise && publish.isNext() ? timed(publish, answer, publication.traceparent) : answer
+    if (!(answer instanceof Promise)) return answer
+    const told = this.#unknown.watch(name, publication, answer)
+    return publish.isNext() ? timed(publish, told, publication.traceparent) : told
   }
 
   /** Decides where a join begins, and holds the room open for it. */

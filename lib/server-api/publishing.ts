@@ -83,10 +83,9 @@ export class ApiPublishing {
   async #all (call: Call, isList: boolean, items: Items['items'], key: string | undefined): Promise<Result[]> {
     const results: Array<Result | undefined> = Array.from({ length: items.length })
     const lines = new Map<string, Array<{ readonly index: number, readonly item: Item }>>()
-    const refuse = (index: number, error: unknown, once?: string): Refusal => {
-      const { refusal: said, cause } = refusalOfCall(error)
+    const refuse = (index: number, error: unknown): Refusal => {
+      const { refusal, cause } = refusalOfCall(error)
       if (cause !== undefined) this.#options.onFault(call, cause)
-      const refusal = underKey(said, once)
       if (!isList) throw refusal
       this.#options.onRefused(call, refusal)
       const { data, room } = refusal
@@ -114,7 +113,7 @@ export class ApiPublishing {
             if (isHeldUp) throw heldUp(item.room)
             results[index] = await this.#one(call, item)
           } catch (error) {
-            isHeldUp = refuse(index, error, item.once).data.retry !== 'never' || isHeldUp
+            isHeldUp = refuse(index, error).data.retry !== 'never' || isHeldUp
           }
         }
       }
@@ -165,13 +164,6 @@ export class ApiPublishing {
       } catch { /** The claim ends by itself. */ }
     }
   }
-}
-
-/** Names the key as the caller has it: an adapter has it as its broker does. */
-function underKey (refusal: Refusal, idempotencyKey: string | undefined): Refusal {
-  const { word, message, outcome, room, cause, data: { retryAfter } } = refusal
-  if (outcome === undefined || idempotencyKey === undefined) return refusal
-  return new Refusal(word, { message, retryAfter, outcome, idempotencyKey, room, cause })
 }
 
 function heldUp (room: string): Refusal {

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import { sseParser } from '../client/sse-parser.js'
-import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
+import { REALTIME_ERR_OPTIONS, REALTIME_ERR_PLUGIN } from '../errors/misuse.js'
 import { explain } from '../errors/explain.js'
 import { prefixOf } from '../endpoint/prefix.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
@@ -119,14 +119,21 @@ function rootOf (app: FastifyInstance): FastifyInstance {
 /**
  * Connects a client inside the process.
  *
- * @throws Error `{ statusCode, code, retry }` when admission refuses the client
+ * @param app on which fastify-realtime is registered, or a scope below it
+ * @throws Error `{ statusCode, code, retry }` when admission refuses the client; REALTIME_ERR_PLUGIN for an app without
+ *   the plugin
  */
 export async function createPeer (app: FastifyInstance, options: PeerOptions = {}): Promise<Peer> {
   checkPeer(options)
   await rootOf(app).ready()
+  const { transport = 'websocket' } = options
+  if (prefixOf(app) === undefined || !app.hasDecorator(transport === 'websocket' ? 'injectWS' : 'rooms')) {
+    throw new REALTIME_ERR_PLUGIN(
+      'createPeer(app) does not find the plugin: give it the instance on which fastify-realtime is registered; what is registered within a scope is not known outside'
+    )
+  }
   const queue = new FrameQueue()
   const request = requestOf(options, options.prefix ?? prefixOf(app)?.url ?? '/ws')
-  const { transport = 'websocket' } = options
   const wire = transport === 'websocket'
     ? await openWebSocket(app, request, queue)
     : transport === 'sse' ? await openSse(app, request, queue) : await openPolling(app, request, queue)

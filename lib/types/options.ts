@@ -56,7 +56,9 @@ export interface LimitOptions {
     /** How many connections one user may have. @default 20 */
     connections: number
     /**
-     * What becomes of one more: it is refused with `user_limit`, or the oldest is closed with `replaced`.
+     * What becomes of one more: it is refused with `user_limit`, or the oldest is closed with `replaced`, on whichever
+     * node it is. It is refused all the same where for two seconds none could give way, because all are still being
+     * opened or of a node that does not answer.
      *
      * @default 'reject'
      */

@@ -34,13 +34,18 @@ export const KINDS: Readonly<Record<ControlMessage['type'], readonly ControlMess
     ]
   }],
   resumed: [{ type: 'resumed', user: 'ann', room: 'chat/1', former: [ANN] }],
-  ask: [{ type: 'ask', id: 'q1', user: 'ann', connection: ANN, what: 'leave', room: 'chat/1' }],
+  ask: [
+    { type: 'ask', id: 'q1', user: 'ann', connection: ANN, what: 'leave', room: 'chat/1' },
+    { type: 'ask', id: 'q2', user: 'ann', connection: ANN, what: 'replace', node: 'node' }
+  ],
   follow: [{ type: 'follow', user: 'ann', connection: ANN, room: 'chat/1' }],
   departed: [{ type: 'departed', connection: ANN, room: 'chat/1', code: 'revoked', message: 'out', ago: 40 }],
   answer: [{ type: 'answer', id: 'q1', isDone: true }],
   pong: [{ type: 'pong', user: 'ann', connection: ANN, id: 'p1' }],
   node: [{ type: 'node', state: 'new' }, { type: 'node', state: 'here' }, { type: 'node', state: 'leaving' }],
   list: [{ type: 'list', id: 'c1', limit: 100, bytes: 262_144, room: 'chat/1', after: { node: 'node', number: 7 } }],
+  oldest: [{ type: 'oldest', id: 'o1', user: 'ann', rooms: ['chat/1'] }, { type: 'oldest', id: 'o2', user: 'ann', rooms: [] }],
+  older: [{ type: 'older', id: 'o1', connections: [{ id: ANN, since: 1_764_000_000_000, rooms: ['chat/1'] }] }],
   listed: [{
     type: 'listed',
     id: 'c1',

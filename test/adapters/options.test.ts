@@ -1,8 +1,10 @@
+import Fastify from 'fastify'
 import t from 'tap'
 import { cluster, hostCluster } from '../../lib/adapters/cluster/index.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
+import realtime from '../../lib/index.js'
 import { createPeer } from '../../lib/testing/index.js'
 import { start } from '../helpers/net.js'
 
@@ -84,5 +86,17 @@ t.test('an option of createPeer() that is unknown or wrong is refused with its p
     [{ room: 7 }, /options of createPeer\(\)\.room/]
   ] as const) {
     await t.rejects(createPeer(app, options as never), { code: 'REALTIME_ERR_OPTIONS', message: says })
+  }
+})
+
+t.test('createPeer() of an app that does not know the plugin says where it has to be registered', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(async (scope) => { await scope.register(realtime, { jwt: { secret: 'of one scope' } }) })
+  for (const transport of ['websocket', 'sse', 'polling'] as const) {
+    await t.rejects(createPeer(app, { transport, prefix: '/ws' }), {
+      code: 'REALTIME_ERR_PLUGIN',
+      message: /give it the instance on which fastify-realtime is registered/
+    })
   }
 })

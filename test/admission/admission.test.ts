@@ -354,6 +354,24 @@ for (const transport of TRANSPORTS) {
   )
 }
 
+t.test('a connection that is over, and whose peer does not answer its close, keeps no newer one of its user out', async (t) => {
+  const server = await start(t, {
+    limits: { user: { connections: 1, then: 'replace' } },
+    timeouts: { close: 60_000 },
+    declare: (app) => { declareChat(app, { capacity: 1 }) }
+  })
+  const token = server.token('ada')
+  const old = await connect(server, { rooms: ['chat/1'], token })
+  old.stall()
+  await server.app.rooms.close({ user: 'ada' })
+  const next = await connect(server, { rooms: ['chat/1'], token })
+  await next.fence()
+  const { connections } = await statsOf(server.app)
+  t.same([connections.total, connections.slots], [1, 2], 'the socket of the older one still counts')
+  old.cut()
+  await eventually('it has gone', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 1)
+})
+
 t.test(
   'a newer connection that finds no place in its room does not end the older one; one that takes the older one\'s place does',
   async (t) => {

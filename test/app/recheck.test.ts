@@ -6,6 +6,7 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { keyOfKind } from '../../lib/protocol/key.js'
 import { hostOf } from '../helpers/host-of.js'
+import { matchList } from '../helpers/match-list.js'
 import { connect, start, TRANSPORTS, type NetPeer, type Running, type TransportName } from '../helpers/net.js'
 import { until } from '../helpers/servers.js'
 
@@ -175,6 +176,8 @@ t.test('a broker that cannot be asked is asked again, and one that has lost its 
   await ada.ended
   t.equal(own.failing, 0)
   t.same(own.lines.filter((line) => line.includes('may have been missed')), [])
+  const told = own.lines.filter((line) => line.includes('call join, leave and close of that time again'))
+  matchList(t, told, [/may lack its newest data/], 'told once, when all of this node is held')
 })
 
 const peersOf = (count: number): object[] => Array.from({ length: count }, (_, index) => ({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { keyOf, keyOfKind, wellFormed } from '../../lib/protocol/key.js'
+import { keyOf, keyOfKind, textOf, wellFormed } from '../../lib/protocol/key.js'
 import { tokenOf } from '../../lib/adapters/nats/tokens.js'
 
 /** What has joined keys somewhere, what escapes are made of, and what UTF-8 cannot say. */
@@ -62,4 +62,8 @@ t.test('a long text and one that looks like its name are two tokens', async (t) 
   t.not(tokenOf(long), tokenOf(`${long}y`))
   t.not(tokenOf(Buffer.from(tokenOf(long).slice(1), 'base64url').toString('latin1')), tokenOf(long))
   t.ok(tokenOf(long).startsWith('='))
+})
+
+t.test('the text of which a key was made is read from it', async () => {
+  fc.assert(fc.property(text, (one) => { assert.equal(textOf(keyOf(one)), one) }), { numRuns: 5_000 })
 })

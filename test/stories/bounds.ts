@@ -94,6 +94,8 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'subscriptions that end': CALLS,
   'reads of history': CALLS,
   'publications under way': CALLS,
+  'keys of publications whose outcome': EXPIRING,
+  'connections that are about to give way': 'one of each newcomer that asks, of whom there are as many as `Gathering` has questions',
   'origins handed over': EXPIRING,
   'publications without a key': EXPIRING,
   'changes of values in NATS': CALLS,

@@ -9,6 +9,7 @@ import { isDeeperThan } from '../../protocol/json.js'
 import { isTraceparent } from '../../protocol/traceparent.js'
 import type { ControlMessage, PresenceChange } from '../adapter.js'
 import { isNode, listedOf, listOf } from './decode-list.js'
+import { olderOf, oldestOf } from './decode-older.js'
 import { isFields, parseJson } from './stored.js'
 
 /**
@@ -268,6 +269,7 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       const { id, what } = value
       if (!isName(id) || !isName(user) || !isName(connection)) return undefined
       if (what === 'end') return { type, id, user, connection, what }
+      if (what === 'replace') return isNode(value.node) ? { type, id, user, connection, what, node: value.node } : undefined
       if (what === 'auth') {
         return isName(value.ticket) ? { type, id, user, connection, what, ticket: value.ticket } : undefined
       }
@@ -341,6 +343,8 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     }
     case 'list': return listOf(value)
     case 'listed': return listedOf(value)
+    case 'oldest': return oldestOf(value)
+    case 'older': return olderOf(value)
     default: return undefined
   }
 }

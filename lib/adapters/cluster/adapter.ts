@@ -270,7 +270,8 @@ class ClusterAdapter implements Adapter {
         cause: error.cause
       })
     } finally {
-      this.#offered.delete(id)
+      // A call that was not made has no number of its own.
+      if (id !== before) this.#offered.delete(id)
     }
   }
 

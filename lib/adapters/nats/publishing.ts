@@ -9,6 +9,7 @@ import type { NatsLatest } from './latest.js'
 import { away, isMissing, type NatsLink } from './link.js'
 import type { Life, NatsLives } from './lives.js'
 import { messageIdOf, type NatsOnce } from './once.js'
+import { NotPutBack } from './removal.js'
 import type { NatsStreams } from './streams.js'
 import { tokenOf } from './tokens.js'
 import type { LogicalVersions } from './versions.js'
@@ -66,8 +67,8 @@ interface Keeping {
 interface Repeatable<T> {
   /** Of the stream. */
   readonly name: string
-  /** Under which the caller may ask again. */
-  readonly key: string
+  /** Under which the caller may ask again, where the server knows it. */
+  readonly key: string | undefined
   /** Whether it may be sent once more: it has an id, and nobody waits who is served without the broker. */
   readonly mayRepeat: boolean
   readonly life: () => Promise<Life>
@@ -169,7 +170,7 @@ export class NatsPublishing {
       done(position)
       return { position, recipients: await (own.recipients ?? 0) }
     }
-    const message = { name, key, mayRepeat: isKnown, life, arrived }
+    const message = { name, key: isKnown ? key : undefined, mayRepeat: isKnown, life, arrived }
     return await this.#sendUntilTold<Published>(lives, message, async (sent) => {
       let { epoch } = sent
       const top = lives.top(name)
@@ -180,7 +181,7 @@ export class NatsPublishing {
       if (!duplicate && seq > top) lives.saw(name, epoch, seq, origin)
       else if (!duplicate) {
         lives.doubt(name);
-        ({ epoch } = await life().catch(() => { throw away('unknown', key) }))
+        ({ epoch } = await life().catch(() => { throw away('unknown', message.key) }))
       }
       const position = { epoch, offset: seq }
       done(position)
@@ -220,6 +221,7 @@ export class NatsPublishing {
         const patience = !mayRepeat ? timeout : isAgain ? Math.max(1, left(2 * timeout)) : timeout / 2
         return await send({ epoch, shift, patience, isAgain: first !== undefined })
       } catch (error) {
+        if (error instanceof NotPutBack) throw error
         // It came back by the subscription, so it was accepted, even if the answer is lost.
         const known = await arrived()
         if (known !== undefined) return known
@@ -298,7 +300,8 @@ export class NatsPublishing {
       return isVain && (!isAgain || version === 0) ? {} : { version }
     }
     const { name } = latest.plan
-    return (await this.#sendUntilTold(lives, { name, key, mayRepeat: isKnown && !isLocal, life, arrived }, set)).version
+    const message = { name, key: isKnown ? key : undefined, mayRepeat: isKnown && !isLocal, life, arrived }
+    return (await this.#sendUntilTold(lives, message, set)).version
   }
 
   /** Sends an event that is not kept to all subscribers. */

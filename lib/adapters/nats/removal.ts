@@ -1,5 +1,6 @@
 import { Late, within } from '../broker/patience.js'
-import { away, isConflict, type NatsLink } from './link.js'
+import { isConflict, type NatsLink } from './link.js'
+import { Refusal } from '../../errors/refusal.js'
 import { messageIdOf } from './once.js'
 
 export interface Removal {
@@ -26,6 +27,11 @@ export interface Removed {
 
 /** Milliseconds within which an accepted message is forwarded. */
 const ECHO = 1_000
+
+/** A removal has met another value, which could not be put back: that the removal is there is no success. */
+export class NotPutBack extends Refusal {
+  constructor () { super('unavailable', { retryAfter: 1_000, outcome: 'unknown' }) }
+}
 
 /**
  * Removes a value if it is the newest of its subject. The leader of several servers compares before they agree on the
@@ -68,7 +74,7 @@ export async function removeValue (
       msgID: messageIdOf(subject, String(seq))
     })).catch((error: unknown) => {
       // By now the removal is there, whatever has kept the value from being put back.
-      if (!isConflict(error)) throw away('unknown')
+      if (!isConflict(error)) throw new NotPutBack()
     })
     return { seq, isVain: true }
   } finally {

@@ -278,9 +278,18 @@ class RedisAdapter implements Adapter {
       isSubscribed: (room) => this.#rooms.has(room)
     })
     await this.#link.open()
-    await checkRights(this.#link, this.#keys, timeout)
-    await this.control.start(host.nodeId)
-    await this.#nodes.start()
+    try {
+      await checkRights(this.#link, this.#keys, timeout)
+      await this.control.start(host.nodeId)
+      await this.#nodes.start()
+    } catch (error) {
+      // Who is given no adapter can close none.
+      this.claims.stop()
+      this.control.close()
+      this.#nodes.stop()
+      this.#link.close()
+      throw error
+    }
     this.#link.started()
     this.#rooms.start(host)
     this.#checker = every(() => {

@@ -147,6 +147,18 @@ t.test('cluster: calls beyond the bound are refused and counted, and those befor
   t.equal(adapter.stats!().refused, 5)
 })
 
+t.test('cluster: a call beyond the bound leaves the recipients of those before it', async (t) => {
+  const { adapter, wire } = workers(t)({ calls: 1 })
+  const { host } = await node(t, adapter, 'a')
+  await adapter.subscribe('chat/1', reliable)
+  wire.hold()
+  const first = adapter.publish('chat/1', said('first'), reliable)
+  await t.rejects(async () => { await adapter.publish('chat/1', said('too many'), reliable) }, { word: 'unavailable' } as object as Error)
+  wire.release()
+  t.equal((await first).recipients, 1)
+  t.same(host.events.get('chat/1')!.map(textOf), ['first'])
+})
+
 t.test('cluster: calls that are not sent are bounded in characters too, and a room is left though nothing else goes through', async (t) => {
   const make = workers(t)
   const { adapter, wire } = make({ timeout: 60_000 })

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { redis } from '../../../lib/adapters/redis/adapter.js'
-import { node, reliable, said, type Node } from '../../../lib/adapters/contract/host.js'
+import { FakeHost, node, reliable, said, type Node } from '../../../lib/adapters/contract/host.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
-import { missing, REDIS_USER, startRedis, type Server } from '../../helpers/servers.js'
+import { missing, REDIS_USER, startRedis, until, type Server } from '../../helpers/servers.js'
 import { admin } from './nodes.js'
 
 /** Rights of the user of the page about Redis. */
@@ -43,6 +43,14 @@ else {
       await client.call('ACL', 'SETUSER', 'realtime', 'resetkeys', 'resetchannels', ...RIGHTS)
     }
     await start(t, server)
+  })
+
+  t.test('redis: a start that is refused leaves no connection', async (t) => {
+    const { server, client } = await user(t)
+    await client.call('ACL', 'SETUSER', 'realtime', '-xadd')
+    const adapter = redis({ url: server.url, settings: REDIS_USER })
+    await t.rejects(Promise.resolve(adapter.start(new FakeHost('a'))), { code: ADAPTER })
+    await until('its connections have gone', async () => !String(await client.call('CLIENT', 'LIST')).includes('user=realtime'))
   })
 
   t.test('redis: where a right is taken away later, nothing is told as refused that was done, and an event under a key is there once at most', async (t) => {
