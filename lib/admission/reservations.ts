@@ -161,16 +161,17 @@ export class Reservations {
     const asked = new Set([id])
     const end = performance.now() + PATIENCE
     // What was lent here for this one may be given back just now.
-    while (!await this.#hasLease(id)) {
+    for (let isFound = true; !await this.#hasLease(id);) {
+      if (performance.now() > end) {
+        if (!isFound) throw userLimit(limits.user.connections)
+        throw new Refusal('unavailable', { message: 'other connections of this user were faster', retryAfter: 1_000 })
+      }
       checkAlive(request)
-      const isFound = await older.end(userId, limited, asked, async (rooms) => {
+      isFound = await older.end(userId, limited, asked, async (rooms) => {
         await slots.leaseRooms(id, places.filter(({ name }) => !rooms.includes(name)))
         checkAlive(request)
         confirm()
       })
-      if (performance.now() < end || await this.#hasLease(id)) continue
-      if (!isFound) throw userLimit(limits.user.connections)
-      throw new Refusal('unavailable', { message: 'other connections of this user were faster', retryAfter: 1_000 })
     }
     await slots.leaseRooms(id, places)
   }

@@ -296,12 +296,17 @@ export class Slots {
 
   leave (holder: string, name: string): void {
     const held = this.#holders.get(holder)
-    held?.lent?.delete(name)
-    const place = held?.rooms?.get(name)
-    if (held === undefined || place === undefined) return
+    if (held !== undefined) void this.#leave(holder, held, name)
+  }
+
+  /** @returns whether the adapter knows it */
+  #leave (holder: string, held: Holder, name: string): Awaitable<boolean> {
+    held.lent?.delete(name)
+    const place = held.rooms?.get(name)
+    if (place === undefined) return true
     held.rooms!.delete(name)
     bump(this.#rooms, name, -1)
-    void this.#givePlaceBack(holder, name, place)
+    return this.#givePlaceBack(holder, name, place)
   }
 
   /**
@@ -341,14 +346,8 @@ export class Slots {
     const held = this.#holders.get(holder)
     if (held === undefined || held.isUserReleased) return false
     clearTimeout(held.again)
-    held.isUserReleased = true
-    bump(this.#users, held.user, -1)
-    const told = [this.#giveUserBack(holder, held)]
-    for (const [name, place] of held.rooms ?? []) {
-      bump(this.#rooms, name, -1)
-      told.push(this.#givePlaceBack(holder, name, place))
-    }
-    held.rooms = undefined
+    const places = [...held.rooms?.keys() ?? []]
+    const told = [this.#releaseUser(holder, held), ...places.map((name) => this.#leave(holder, held, name))]
     return (await Promise.all(told)).every(Boolean)
   }
 
@@ -364,7 +363,7 @@ export class Slots {
     }
     held.lent = lent
     clearTimeout(held.again)
-    this.#releaseUser(holder, held)
+    void this.#releaseUser(holder, held)
   }
 
   /** Returns what a holder has lent, because the connection that was to replace it is refused after all. */
@@ -405,11 +404,12 @@ export class Slots {
     throw errors[0]
   }
 
-  #releaseUser (holder: string, held: Holder): void {
-    if (held.isUserReleased) return
+  /** @returns whether the adapter knows it */
+  #releaseUser (holder: string, held: Holder): Awaitable<boolean> {
+    if (held.isUserReleased) return true
     held.isUserReleased = true
     bump(this.#users, held.user, -1)
-    void this.#giveUserBack(holder, held)
+    return this.#giveUserBack(holder, held)
   }
 
   #giveUserBack (holder: string, held: Holder, isMoved = false): Awaitable<boolean> {
@@ -433,7 +433,7 @@ export class Slots {
     const held = this.#holders.get(holder)
     if (held === undefined) return
     clearTimeout(held.again)
-    this.#releaseUser(holder, held)
+    void this.#releaseUser(holder, held)
     for (const name of [...held.rooms?.keys() ?? []]) this.leave(holder, name)
     this.#holders.delete(holder)
     this.#bumpAddress(held.address, -1)

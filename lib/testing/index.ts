@@ -127,13 +127,14 @@ export async function createPeer (app: FastifyInstance, options: PeerOptions = {
   checkPeer(options)
   await rootOf(app).ready()
   const { transport = 'websocket' } = options
-  if (prefixOf(app) === undefined || !app.hasDecorator(transport === 'websocket' ? 'injectWS' : 'rooms')) {
+  const prefix = prefixOf(app)?.url
+  if (prefix === undefined || !app.hasDecorator(transport === 'websocket' ? 'injectWS' : 'rooms')) {
     throw new REALTIME_ERR_PLUGIN(
       'createPeer(app) does not find the plugin: give it the instance on which fastify-realtime is registered; what is registered within a scope is not known outside'
     )
   }
   const queue = new FrameQueue()
-  const request = requestOf(options, options.prefix ?? prefixOf(app)?.url ?? '/ws')
+  const request = requestOf(options, options.prefix ?? prefix)
   const wire = transport === 'websocket'
     ? await openWebSocket(app, request, queue)
     : transport === 'sse' ? await openSse(app, request, queue) : await openPolling(app, request, queue)

@@ -1,21 +1,17 @@
-import t, { type Test } from 'tap'
-import { BROKERS, CLUSTER, type Broker } from '../helpers/brokers.js'
+import t from 'tap'
 import {
-  connect, declareChat, eventually, start, statsOf, TRANSPORTS,
-  type ConnectOptions, type NetPeer, type Refused, type Running
+  connect, declareChat, eventually, statsOf, TRANSPORTS,
+  type ConnectOptions, type NetPeer, type Refused, type Running, type StartOptions
 } from '../helpers/net.js'
-import { missing } from '../helpers/servers.js'
+import { PAIRS } from '../helpers/node-pairs.js'
 
-/** Two nodes on which a user has so many connections at once, and a newer one replaces the oldest. */
-async function pair (t: Test, broker: Broker, connections: number, capacity?: number): Promise<[Running, Running]> {
-  const { port } = await broker.start(t)
-  const node = async (): Promise<Running> => await start(t, {
+/** Of two nodes on which a user has so many connections at once, and a newer one replaces the oldest. */
+function replacing (connections: number, capacity?: number): StartOptions {
+  return {
     jwt: { secret: 'the same on all nodes' },
-    adapter: broker.make(port),
     limits: { user: { connections, then: 'replace' } },
     declare: (app) => { declareChat(app, capacity === undefined ? {} : { capacity }) }
-  })
-  return [await node(), await node()]
+  }
 }
 
 async function total (nodes: readonly Running[]): Promise<number> {
@@ -28,13 +24,12 @@ async function refusal (node: Running, options: ConnectOptions): Promise<string 
   return await connect(node, options).then(() => undefined, (error: Refused) => error.body.code ?? error.message)
 }
 
-for (const broker of [...BROKERS, CLUSTER]) {
-  const skip = missing(broker.program)
+for (const { name, skip, nodes: start } of PAIRS.filter(({ name }) => name !== 'memory')) {
   for (const transport of TRANSPORTS) {
-    t.test(`${broker.name}: the oldest connection of a user, a ${transport} connection of another node, makes room for a newer one, whatever that speaks`, {
+    t.test(`${name}: the oldest connection of a user, a ${transport} connection of another node, makes room for a newer one, whatever that speaks`, {
       skip
     }, async (t) => {
-      const [far, near] = await pair(t, broker, 1)
+      const [far, near] = await start(t, replacing(1))
       for (const newer of TRANSPORTS) {
         const token = near.token(`ada-${newer}`)
         const old = await connect(far, { transport, rooms: ['chat/1'], token })
@@ -47,8 +42,8 @@ for (const broker of [...BROKERS, CLUSTER]) {
     })
   }
 
-  t.test(`${broker.name}: a connection of another node that no longer reads makes room before it has gone`, { skip }, async (t) => {
-    const [far, near] = await pair(t, broker, 1)
+  t.test(`${name}: a connection of another node that no longer reads makes room before it has gone`, { skip }, async (t) => {
+    const [far, near] = await start(t, replacing(1))
     const token = near.token('ada')
     const silent = await connect(far, { token })
     silent.stall()
@@ -58,10 +53,10 @@ for (const broker of [...BROKERS, CLUSTER]) {
     silent.cut()
   })
 
-  t.test(`${broker.name}: of connections on both nodes the oldest gives way, wherever it and the newer one are`, {
+  t.test(`${name}: of connections on both nodes the oldest gives way, wherever it and the newer one are`, {
     skip
   }, async (t) => {
-    const nodes = await pair(t, broker, 3)
+    const nodes = await start(t, replacing(3))
     const token = nodes[0].token('ada')
     const peers: NetPeer[] = []
     // The clocks of both are the same here; a millisecond tells which is older.
@@ -80,10 +75,10 @@ for (const broker of [...BROKERS, CLUSTER]) {
     t.same([(await statsOf(nodes[0].app)).refusals, (await statsOf(nodes[1].app)).refusals], [{}, {}])
   })
 
-  t.test(`${broker.name}: a newcomer that is refused for want of a place ends no connection of another node; one that takes the older one's place does`, {
+  t.test(`${name}: a newcomer that is refused for want of a place ends no connection of another node; one that takes the older one's place does`, {
     skip
   }, async (t) => {
-    const [far, near] = await pair(t, broker, 1, 1)
+    const [far, near] = await start(t, replacing(1, 1))
     await connect(far, { rooms: ['chat/full'], token: far.token('bob') })
     const ada = await connect(far, { rooms: ['chat/1'], token: far.token('ada') })
     t.equal(await refusal(near, { rooms: ['chat/full'], token: near.token('ada') }), 'room_full')
@@ -94,10 +89,10 @@ for (const broker of [...BROKERS, CLUSTER]) {
     t.equal(await refusal(far, { rooms: ['chat/1'], token: far.token('eve') }), 'room_full', 'the place is taken')
   })
 
-  t.test(`${broker.name}: of as many newcomers at once as a user may have, each replaces one, and none is refused`, {
+  t.test(`${name}: of as many newcomers at once as a user may have, each replaces one, and none is refused`, {
     skip
   }, async (t) => {
-    const nodes = await pair(t, broker, 6)
+    const nodes = await start(t, replacing(6))
     const token = nodes[0].token('ada')
     const all = async (nodeOf: (index: number) => 0 | 1): Promise<NetPeer[]> => await Promise.all(
       Array.from({ length: 6 }, async (_, index) => await connect(nodes[nodeOf(index)]!, { token }))
@@ -112,8 +107,8 @@ for (const broker of [...BROKERS, CLUSTER]) {
     t.same(stats.map(({ closes, refusals }) => [closes, refusals]), [[{ replaced: 6 }, {}], [{ replaced: 6 }, {}]])
   })
 
-  t.test(`${broker.name}: of many more newcomers at once none is refused, one is left, and each other one is told why`, { skip }, async (t) => {
-    const nodes = await pair(t, broker, 1)
+  t.test(`${name}: of many more newcomers at once none is refused, one is left, and each other one is told why`, { skip }, async (t) => {
+    const nodes = await start(t, replacing(1))
     const token = nodes[0].token('ada')
     const peers = await Promise.all(Array.from({ length: 8 }, async (_, index) => {
       return await connect(nodes[index % 2]!, { token }).catch((error: Refused) => error.body?.code ?? error.message)

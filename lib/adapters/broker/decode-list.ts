@@ -1,7 +1,7 @@
-import { isRoomName } from '../../contract/names.js'
 import { isOffset } from '../../protocol/position.js'
 import type { ControlMessage, ListedConnection } from '../adapter.js'
 import { isFields } from './stored.js'
+import { isDate, isName, isRoom } from './values.js'
 
 /** Connections in one list, and rooms of one of them, whoever asks. */
 export const LISTED = 1_000
@@ -9,11 +9,8 @@ export const LISTED_ROOMS = 128
 /** Bytes of one list at most. */
 export const LISTED_BYTES = 262_144
 
-/** Characters of a text that names something. */
-const MAX_TEXT = 16_384
 /** Characters of the name of a room. */
 const MAX_ROOM = 255
-const MAX_DATE = 8.64e15
 /** The id of a node: a name of one of its answers. */
 const NODE = /^[A-Za-z0-9_-]{1,64}$/
 const TRANSPORTS: ReadonlySet<unknown> = new Set<ListedConnection['transport']>(['websocket', 'sse', 'polling'])
@@ -22,9 +19,6 @@ type Fields = Readonly<Record<string, unknown>>
 type Question = Extract<ControlMessage, { readonly type: 'list' }>
 type Answer = Extract<ControlMessage, { readonly type: 'listed' }>
 
-function isName (value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= MAX_TEXT
-}
 function isCount (value: unknown, most: number): value is number {
   return isOffset(value) && value > 0 && value <= most
 }
@@ -36,7 +30,7 @@ export function isNode (value: unknown): value is string { return typeof value =
 export function listOf ({ id, after, user, room, limit, bytes }: Fields): Question | undefined {
   if (!isName(id) || !isCount(limit, LISTED) || !isCount(bytes, LISTED_BYTES)) return undefined
   if (user !== undefined && !isName(user)) return undefined
-  if (room !== undefined && (typeof room !== 'string' || !isRoomName(room))) return undefined
+  if (room !== undefined && !isRoom(room)) return undefined
   if (after !== undefined && !(isFields(after) && isNode(after.node) && isOffset(after.number))) return undefined
   return {
     type: 'list',
@@ -71,8 +65,8 @@ function connectionOf (value: unknown): ListedConnection | undefined {
   if (!isName(id) || !isName(user) || !TRANSPORTS.has(transport) || typeof address !== 'string') return undefined
   // They are only shown, so their form need not be checked: a list may have twenty thousand of them.
   if (!Array.isArray(rooms) || rooms.length > LISTED_ROOMS || !rooms.every(isShortText)) return undefined
-  if (![number, lag, bytesIn, bytesOut, roomCount].every(isOffset) || !isMoment(since)) return undefined
-  if (latency !== undefined && !isMoment(latency)) return undefined
+  if (![number, lag, bytesIn, bytesOut, roomCount].every(isOffset) || !isDate(since)) return undefined
+  if (latency !== undefined && !isDate(latency)) return undefined
   return {
     number: number as number,
     id,
@@ -90,7 +84,3 @@ function connectionOf (value: unknown): ListedConnection | undefined {
 }
 
 function isShortText (value: unknown): value is string { return typeof value === 'string' && value.length <= MAX_ROOM }
-
-function isMoment (value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && value <= MAX_DATE
-}

@@ -1,24 +1,16 @@
-import { isRoomName } from '../../contract/names.js'
 import type { ControlMessage, OlderConnection } from '../adapter.js'
 import { isFields } from './stored.js'
+import { isDate, isName, isRoom } from './values.js'
 
 /** Connections of one user that a node names: those behind them are not the oldest. */
 export const OLDER = 8
 /** Rooms that are asked for. */
 export const OLDER_ROOMS = 128
-/** Characters of a text that names something. */
-const MAX_TEXT = 16_384
-const MAX_DATE = 8.64e15
 
 type Fields = Readonly<Record<string, unknown>>
 
-function isName (value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= MAX_TEXT
-}
-
 function areRooms (value: unknown): value is string[] {
-  return Array.isArray(value) && value.length <= OLDER_ROOMS &&
-    value.every((room) => typeof room === 'string' && isRoomName(room))
+  return Array.isArray(value) && value.length <= OLDER_ROOMS && value.every(isRoom)
 }
 
 /** Reads a question for the oldest connections of a user; `undefined` for what is none. */
@@ -31,10 +23,8 @@ export function olderOf ({ id, connections }: Fields): Extract<ControlMessage, {
   if (!isName(id) || !Array.isArray(connections) || connections.length > OLDER) return undefined
   const read: OlderConnection[] = []
   for (const each of connections as unknown[]) {
-    if (!isFields(each) || !isName(each.id) || !areRooms(each.rooms)) return undefined
-    const { since } = each
-    if (typeof since !== 'number' || !(since >= 0 && since <= MAX_DATE)) return undefined
-    read.push({ id: each.id, since, rooms: each.rooms })
+    if (!isFields(each) || !isName(each.id) || !isDate(each.since) || !areRooms(each.rooms)) return undefined
+    read.push({ id: each.id, since: each.since, rooms: each.rooms })
   }
   return { type: 'older', id, connections: read }
 }

@@ -1,5 +1,4 @@
 import type { Delivery } from '../../contract/types.js'
-import { isRoomName } from '../../contract/names.js'
 import { MAX_LEFT_OUT, type Except, type LeftOut } from '../../protocol/except.js'
 import { isCode } from '../../protocol/codes.js'
 import { answeredError, RESERVED_TYPES } from '../../protocol/frames.js'
@@ -11,6 +10,7 @@ import type { ControlMessage, PresenceChange } from '../adapter.js'
 import { isNode, listedOf, listOf } from './decode-list.js'
 import { olderOf, oldestOf } from './decode-older.js'
 import { isFields, parseJson } from './stored.js'
+import { isDate, isName, isRoom, isText } from './values.js'
 
 /**
  * A message or value of a broker that a decoder refuses. What comes from a broker is input: another application or
@@ -27,12 +27,8 @@ export const REMOVAL = 2
 const MAX_EVENT = 16 * 1024 * 1024
 /** Nesting of an event's data: `JSON.parse` takes seconds for a megabyte of brackets. */
 const MAX_DEPTH = 512
-/** Characters of a text that names something: a user, a connection, an id. */
-const MAX_TEXT = 16_384
 /** Characters of a reason for people. */
 const MAX_REASON = 1_024
-/** The last moment that a date can name, in Unix milliseconds. */
-export const MAX_DATE = 8.64e15
 const TYPE = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/
 const BREAKS = /[\n\r]/
 const DELIVERIES: ReadonlySet<unknown> = new Set<Delivery>(['reliable', 'latest', 'volatile'])
@@ -61,8 +57,6 @@ export interface Head {
   readonly g?: number
 }
 
-function isText (value: unknown): value is string { return typeof value === 'string' && value.length <= MAX_TEXT }
-function isName (value: unknown): value is string { return isText(value) && value !== '' }
 function isOptional<T> (
   value: unknown,
   is: (value: unknown) => value is T
@@ -273,7 +267,7 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       if (what === 'auth') {
         return isName(value.ticket) ? { type, id, user, connection, what, ticket: value.ticket } : undefined
       }
-      return what === 'leave' && typeof room === 'string' && isRoomName(room)
+      return what === 'leave' && isRoom(room)
         ? { type, id, user, connection, what, room }
         : undefined
     }
@@ -305,7 +299,7 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     }
     case 'cancel': {
       const { event, key } = value
-      return typeof room === 'string' && isRoomName(room) && isName(event) && isString(key)
+      return isRoom(room) && isName(event) && isString(key)
         ? { type, room, event, key }
         : undefined
     }
@@ -367,8 +361,6 @@ function owedOf (value: unknown): OwedTold[number] | undefined {
   }
 }
 
-function isRoom (value: unknown): value is string { return typeof value === 'string' && isRoomName(value) }
-
 /** Whom a message means: `undefined` where it says nobody, or names somebody by something else than a name. */
 function meantOf (
   { user, connection, of }: Readonly<Record<string, unknown>>
@@ -383,10 +375,6 @@ function meantOf (
 function reasonOf (message: unknown): { readonly message?: string } | undefined {
   if (message === undefined) return {}
   return isString(message) ? { message: message.slice(0, MAX_REASON) } : undefined
-}
-
-function isDate (value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && value <= MAX_DATE
 }
 
 function isMember (value: unknown): value is { readonly connection: string, readonly userId: string } {

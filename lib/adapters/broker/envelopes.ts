@@ -1,6 +1,7 @@
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { ControlMessage } from '../adapter.js'
-import { decodeControl, MAX_DATE } from './decode.js'
+import { decodeControl } from './decode.js'
+import { MAX_DATE } from './values.js'
 
 /** Milliseconds that a message which must arrive is kept for nodes whose link is broken. */
 export const KEPT = 600_000
